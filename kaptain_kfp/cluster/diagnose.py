@@ -1,0 +1,180 @@
+"""What became of a workload, in one word and, where it went wrong, one named error: pure functions.
+
+Conditions are read with their traps: Failed before Succeeded, since a job may carry both; a
+condition says little, so the pods' own status is asked why.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from kaptain_kfp.exceptions import (
+    KaptainError,
+    ScriptFailedError,
+    WorkloadDeploymentError,
+    WorkloadFailedError,
+    WorkloadKilledError,
+    WorkloadLostError,
+    WorkloadTimeoutError,
+)
+
+from .base import Manifest
+
+__all__ = ["Phase", "Verdict", "blocked", "failure", "verdict_of"]
+
+_SIGNAL_BASE = 128
+_FINAL_WAITING = {
+    "ErrImageNeverPull": "Build the image again: model.build().",
+    "InvalidImageName": "Correct image_name.",
+    "CreateContainerConfigError": "Make what it refers to, then run again.",
+    "CreateContainerError": "See the message, and the machine's disk and permissions.",
+    "RunContainerError": "See that the image has the program that it is to run.",
+}
+
+
+class Phase(str, Enum):
+    """Where a workload stands."""
+
+    ACTIVE = "active"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A workload's own word on how it stands.
+
+    Attributes:
+        phase: Active, succeeded or failed.
+        reason: The condition's reason, e.g. ``BackoffLimitExceeded``.
+        message: The condition's message.
+    """
+
+    phase: Phase
+    reason: str = ""
+    message: str = ""
+
+
+def verdict_of(workload: Manifest) -> Verdict:
+    """Returns how a workload stands by its conditions; the second of a pair counts."""
+    conditions = {
+        condition["type"]: condition
+        for condition in (workload.get("status") or {}).get("conditions", ())
+        if condition["status"] == "True"
+    }
+    for name in ("Failed", "Succeeded", "Complete"):
+        if name in conditions:
+            phase = Phase.FAILED if name == "Failed" else Phase.SUCCEEDED
+            found = conditions[name]
+            return Verdict(phase, found.get("reason", ""), found.get("message", ""))
+    return Verdict(Phase.ACTIVE)
+
+
+def blocked(pods: Sequence[Manifest]) -> WorkloadDeploymentError | None:
+    """Returns why a pod will never start, or None while it may."""
+    for pod in pods:
+        for container in _containers(pod):
+            waiting = container.get("state", {}).get("waiting", {})
+            reason = waiting.get("reason", "")
+            if reason in _FINAL_WAITING:
+                return WorkloadDeploymentError(
+                    f"Pod {pod['metadata']['name']} can't start ({reason}): "
+                    f"{waiting.get('message', 'no message')}",
+                    resource=f"Pod/{pod['metadata']['name']}",
+                    reason=reason,
+                    hint=_FINAL_WAITING[reason],
+                )
+    return None
+
+
+def failure(
+    workload: Manifest, verdict: Verdict, pods: Sequence[Manifest], log_tail: str, where: str
+) -> KaptainError:
+    """Returns the named error of a workload that failed.
+
+    Args:
+        workload: The workload.
+        verdict: What `verdict_of` said.
+        pods: Its pods, as far as they are still there.
+        log_tail: The last log lines of the pod that tells.
+        where: Where the whole log is, for people.
+    """
+    resource = f"{workload['kind']}/{workload['metadata']['name']}"
+    facts: dict[str, Any] = {"resource": resource, "log_tail": log_tail or None}
+    if verdict.reason == "DeadlineExceeded":
+        limit = workload["spec"].get("activeDeadlineSeconds")
+        return WorkloadTimeoutError(
+            f"{resource} ran longer than its timeout of {limit} s and was ended.",
+            reason="DeadlineExceeded",
+            hint="Give more time with timeout=, or make the script faster.",
+            **facts,
+        )
+    terminated = _last_end(pods)
+    if terminated is None:
+        return WorkloadFailedError(
+            f"{resource} failed: {verdict.message or verdict.reason or 'no reason given'}.",
+            reason=verdict.reason or "Failed",
+            **facts,
+        )
+    return _script_error(resource, terminated, facts, where)
+
+
+def _script_error(
+    resource: str, terminated: Mapping[str, Any], facts: dict[str, Any], where: str
+) -> KaptainError:
+    code = int(terminated.get("exitCode", -1))
+    reason = str(terminated.get("reason", "Error"))
+    if reason == "ContainerStatusUnknown":
+        return WorkloadLostError(
+            f"{resource} vanished: {terminated.get('message', 'nobody knows how it ended')}",
+            reason=reason,
+            hint="Train again; nothing of it runs any more.",
+            **facts,
+        )
+    if reason == "OOMKilled":
+        return WorkloadKilledError(
+            f"{resource} used more memory than its limit and was killed.",
+            reason=reason,
+            hint="Raise memory=, or lower the batch size.",
+            **facts,
+        )
+    if code > _SIGNAL_BASE and terminated.get("signal", code - _SIGNAL_BASE):
+        number = int(terminated.get("signal") or code - _SIGNAL_BASE)
+        return WorkloadKilledError(
+            f"The script of {resource} was killed by {_signal_name(number)}.",
+            reason=reason,
+            hint="If nobody killed it, the machine may have run out of memory.",
+            **facts,
+        )
+    return ScriptFailedError(
+        f"The script of {resource} ended with exit code {code}.",
+        reason=reason,
+        hint=f"The whole log: {where}" if where else None,
+        **facts,
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_end(pods: Sequence[Manifest]) -> Mapping[str, Any] | None:
+    """Returns the end of the pod that failed last."""
+    ends = [
+        container["state"]["terminated"]
+        for pod in pods
+        for container in _containers(pod)
+        if container.get("state", {}).get("terminated", {}).get("exitCode")
+    ]
+    return max(ends, key=lambda end: str(end.get("finishedAt", "")), default=None)
+
+
+def _containers(pod: Manifest) -> Sequence[Mapping[str, Any]]:
+    return (pod.get("status") or {}).get("containerStatuses", ())  # type: ignore[no-any-return]

@@ -1,0 +1,226 @@
+"""This machine as a cluster: a client of the local engine's database."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from kaptain_kfp.exceptions import ForeignObjectError, ObjectExistsError, ObjectNotFoundError
+from kaptain_kfp.local.bell import Bell
+from kaptain_kfp.local.client import ensure_supervisor
+from kaptain_kfp.local.home import Home
+from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, LABEL_MANAGED_BY, MANAGED_BY
+
+from .base import Cluster, Event, Manifest, ResourceRef
+
+__all__ = ["LocalCluster"]
+
+_TICK_SECONDS = 1.0
+_CHUNK = 1 << 16
+_ENDED = ("Succeeded", "Failed")
+
+
+class LocalCluster(Cluster):
+    """Runs work as processes of this machine.
+
+    Args:
+        home: The folder that holds this local world, see `Config.home`.
+        namespace: Where objects live in its database.
+    """
+
+    def __init__(self, home: Path, namespace: str = "default") -> None:
+        self._home = Home(home)
+        self._namespace = namespace
+        self._objects = Objects(home)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that work goes to."""
+        return self._namespace
+
+    @property
+    def home(self) -> Home:
+        """What lies where."""
+        return self._home
+
+    def apply(self, manifest: Manifest) -> ResourceRef:
+        """Creates an object, or adopts the one that an earlier try created."""
+        try:
+            created = self._objects.create(dict(manifest))
+        except ObjectExistsError:
+            metadata = manifest["metadata"]
+            there = self._objects.get(
+                manifest["kind"], metadata["name"], metadata.get("namespace", self._namespace)
+            )
+            _check_ours(there, manifest)
+            created = there
+        ensure_supervisor(self._home)
+        return ResourceRef.of(created)
+
+    def get(self, ref: ResourceRef) -> Manifest:
+        """Returns the object as it is now."""
+        found = self._objects.get(ref.kind, ref.name, ref.namespace)
+        if ref.uid is not None and found["metadata"]["uid"] != ref.uid:
+            raise ObjectNotFoundError(
+                f"{ref} was deleted, and another one of that name made since.",
+                resource=str(ref),
+                reason="NotFound",
+            )
+        return found
+
+    def list(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[Manifest]:
+        """Yields the objects of a kind in the namespace, page by page."""
+        token = None
+        while True:
+            page = self._objects.list(
+                kind, self._namespace, labels=labels, limit=500, continue_token=token
+            )
+            yield from page.items
+            token = page.continue_token
+            if not token:
+                return
+
+    def wait(
+        self,
+        ref: ResourceRef,
+        until: Callable[[Manifest], bool],
+        timeout: float | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> Manifest:
+        """Waits until an object meets a condition."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with Bell(self._home.root) as bell:
+            while True:
+                found = self.get(ref)
+                if until(found):
+                    return found
+                if tick is not None:
+                    tick()
+                pause = _TICK_SECONDS
+                if deadline is not None:
+                    pause = min(pause, deadline - time.monotonic())
+                    if pause <= 0:
+                        raise TimeoutError(f"{ref} isn't as awaited after {timeout:g} s")
+                if not bell.wait(pause):
+                    ensure_supervisor(self._home)
+
+    def pods(self, ref: ResourceRef) -> list[Manifest]:
+        """Returns the pods of a workload, by name."""
+        if ref.kind == "Pod":
+            return [self.get(ref)]
+        uid = ref.uid or str(self.get(ref)["metadata"]["uid"])
+        children = [child for child in self._objects.dependents(uid) if child["kind"] == "Pod"]
+        return sorted(children, key=lambda pod: str(pod["metadata"]["name"]))
+
+    def logs(self, pod: ResourceRef, *, follow: bool = False) -> Iterator[str]:
+        """Yields the lines of a pod's log."""
+        path = self._home.pod_log(self._uid(pod))
+        with Bell(self._home.root) as bell:
+            while follow and not path.exists() and not self._ended(pod):
+                bell.wait(_TICK_SECONDS)
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            rest = b""
+            pause = 0.01
+            while True:
+                over = not follow or self._ended(pod)  # asked first: what came before it is read
+                chunk = file.read(_CHUNK)
+                if chunk:
+                    pause = 0.01
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        yield line.decode(errors="replace")
+                elif over:
+                    break
+                else:
+                    time.sleep(pause)
+                    pause = min(pause * 2, 0.2)
+            if rest:
+                yield rest.decode(errors="replace")
+
+    def log_tail(self, pod: ResourceRef, lines: int = 30) -> str:
+        """Returns the last lines of a pod's log."""
+        with suppress(OSError, ObjectNotFoundError):
+            path = self._home.pod_log(self._uid(pod))
+            with path.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _CHUNK))
+                text = file.read().decode(errors="replace")
+            return "\n".join(deque(text.splitlines(), maxlen=lines))
+        return ""
+
+    def patch(self, ref: ResourceRef, patch: Mapping[str, Any]) -> Manifest:
+        """Changes an object by a merge patch."""
+        self.get(ref)
+        changed = self._objects.patch(ref.kind, ref.name, ref.namespace, dict(patch))
+        ensure_supervisor(self._home)
+        return changed
+
+    def delete(self, ref: ResourceRef, *, propagation: str = "Background") -> None:
+        """Deletes an object and what it owns."""
+        with suppress(ObjectNotFoundError):
+            self._objects.delete(
+                ref.kind, ref.name, ref.namespace, propagation=propagation, uid=ref.uid
+            )
+        ensure_supervisor(self._home)
+
+    def run_cancelled(self, run_id: str) -> bool:
+        """Returns whether a pipeline run is cancelled, or being cancelled."""
+        try:
+            run = self._objects.get("Run", run_id, self._namespace)
+        except ObjectNotFoundError:
+            return True  # deleted: nobody wants its work any more
+        return bool(run["spec"].get("terminate"))
+
+    def events(self, ref: ResourceRef) -> list[Event]:
+        """Returns what the cluster said about an object, the oldest first."""
+        selector = f"involvedObject.kind={ref.kind},involvedObject.name={ref.name}"
+        if ref.uid is not None:
+            selector += f",involvedObject.uid={ref.uid}"
+        found = self._objects.list("Event", ref.namespace, fields=selector).items
+        events = [_event(event) for event in found]
+        return sorted(events, key=lambda event: event.last_seen)
+
+    def _uid(self, pod: ResourceRef) -> str:
+        return pod.uid or str(self.get(pod)["metadata"]["uid"])
+
+    def _ended(self, pod: ResourceRef) -> bool:
+        try:
+            return bool((self.get(pod).get("status") or {}).get("phase") in _ENDED)
+        except ObjectNotFoundError:
+            return True
+
+
+def _check_ours(there: Manifest, wanted: Manifest) -> None:
+    """Refuses to adopt what somebody else made."""
+    ours = (there["metadata"].get("labels") or {}).get(LABEL_MANAGED_BY) == MANAGED_BY
+    model = (there["metadata"].get("annotations") or {}).get(ANNOTATION_MODEL_ID)
+    wanted_model = (wanted["metadata"].get("annotations") or {}).get(ANNOTATION_MODEL_ID)
+    if ours and model == wanted_model:
+        return
+    resource = f"{there['kind']}/{there['metadata']['name']}"
+    whose = f"belongs to the model {model!r}" if ours else "was not made by this package"
+    raise ForeignObjectError(
+        f"{resource} exists and {whose}; it is left as it is.",
+        resource=resource,
+        reason="AlreadyExists",
+        hint="Rename the model, or remove that object if nobody needs it.",
+    )
+
+
+def _event(event: Manifest) -> Event:
+    moment = datetime.strptime(event["lastTimestamp"], "%Y-%m-%dT%H:%M:%SZ")
+    return Event(
+        reason=event["reason"],
+        message=event["message"],
+        warning=event["type"] == "Warning",
+        count=int(event["count"]),
+        last_seen=moment.replace(tzinfo=timezone.utc),
+    )

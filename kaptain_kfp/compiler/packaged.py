@@ -1,0 +1,21 @@
+"""The pipelines that were compiled with the package: so that a call needn't import kfp."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+__all__ = ["pipeline"]
+
+
+@cache
+def _text(name: str) -> str:
+    return (files("kaptain_kfp.compiler") / "compiled" / f"{name}.json").read_text("utf-8")
+
+
+def pipeline(name: str) -> dict[str, Any]:
+    """Returns a compiled pipeline (IR) of ours, e.g. ``kaptain-train``."""
+    loaded: dict[str, Any] = json.loads(_text(name))
+    return loaded

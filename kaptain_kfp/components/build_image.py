@@ -1,0 +1,41 @@
+"""The component `build-image`: makes sure that the image of a model's training code is there."""
+
+# No postponed annotations here: kfp reads the types of a component's parameters as they are.
+from collections.abc import Mapping
+from typing import Any
+
+from kaptain_kfp.specs import BuiltImage, Outcome
+
+from .step import RunContext, begin, home_of_step
+
+__all__ = ["build_image", "run"]
+
+
+def build_image(model: dict, run_id: str = "", dag_id: str = "", task_name: str = "") -> dict:  # type: ignore[type-arg]
+    """Makes sure that the image of a model's training code is there.
+
+    Answers at once when an image of that name with that content is there already.
+
+    Args:
+        model: The model: identity, source, image and store, as the Model class writes it.
+        run_id: The pipeline run: dsl.PIPELINE_JOB_ID_PLACEHOLDER.
+        dag_id: The surrounding DAG's execution: dsl.PIPELINE_TASK_ID_PLACEHOLDER.
+        task_name: This task: dsl.PIPELINE_TASK_NAME_PLACEHOLDER.
+
+    Returns:
+        The image that is there: name, reference by digest, checksum, and whether it was built now.
+    """
+    from kaptain_kfp.components.build_image import run
+
+    return run(model, run_id, dag_id, task_name)
+
+
+def run(model: Mapping[str, Any], run_id: str, dag_id: str, task_name: str) -> dict[str, Any]:
+    """Does the component's work."""
+    from kaptain_kfp.image.local import LocalImages
+
+    with begin("build", model, RunContext.of(run_id, dag_id, task_name)) as step:
+        images = LocalImages(home_of_step())
+        image: BuiltImage = images.build(step.model, step.store, lambda line: print(line, flush=True))
+        step.succeed(Outcome(image=image))
+        return image.dump()

@@ -1,0 +1,146 @@
+"""Runs one workload to its end: creates or adopts it, relays its log, says what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
+from kaptain_kfp.cluster.diagnose import Phase, Verdict, blocked, failure, verdict_of
+from kaptain_kfp.exceptions import (
+    KaptainError,
+    ObjectNotFoundError,
+    WorkloadLostError,
+    WorkloadTimeoutError,
+)
+from kaptain_kfp.specs import PolicySpec
+
+from .relay import LogRelay
+from .step import Step
+
+__all__ = ["Finished", "find_or_make", "run_to_end"]
+
+_ATTEMPTS = 100
+_OVERTIME_SECONDS = 30.0
+"""How long after its timeout the cluster may take to end a workload before the step does it."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A workload that succeeded.
+
+    Attributes:
+        resource: E.g. ``Job/mnist-job-1a2b3c4d``.
+        log_tail: The last lines of its log.
+        printed: Metrics found in its log, in order.
+    """
+
+    resource: str
+    log_tail: str
+    printed: list[tuple[str, float]]
+
+
+def find_or_make(
+    cluster: Cluster, manifest_of: Callable[[int], Mapping[str, Any]]
+) -> ResourceRef:
+    """Adopts the workload that an earlier try of this step started, or starts one.
+
+    One that failed is left as it is: then it is the next attempt's turn.
+
+    Args:
+        cluster: Where it runs.
+        manifest_of: Attempt (0, 1, …) → manifest, with a name that is the same at every try.
+    """
+    for attempt in range(_ATTEMPTS):
+        manifest = manifest_of(attempt)
+        metadata = manifest["metadata"]
+        ref = ResourceRef(
+            manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"]
+        )
+        try:
+            there = cluster.get(ref)
+        except ObjectNotFoundError:
+            return cluster.apply(manifest)
+        if verdict_of(there).phase is not Phase.FAILED:
+            print(f"{ref} was started before; going on with it.", flush=True)
+            return cluster.apply(manifest)
+    raise WorkloadLostError(f"{ref} failed {_ATTEMPTS} times.", resource=str(ref))
+
+
+def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
+    """Waits for a workload, relaying its log.
+
+    Args:
+        step: The step that it belongs to; a cancelled run deletes the workload.
+        ref: The workload.
+        policy: Its timeout, and what becomes of it afterwards.
+
+    Raises:
+        WorkloadDeploymentError: It can't be started.
+        WorkloadFailedError: It didn't succeed.
+    """
+    cluster = step.cluster
+    step.on_cancel(lambda: cluster.delete(ref))
+    relay = LogRelay(cluster)
+    give_up = time.monotonic() + policy.timeout_seconds + _OVERTIME_SECONDS
+
+    def look_after() -> None:
+        pods = cluster.pods(ref)
+        relay.follow([pod for pod in pods if _has_log(pod)])
+        trouble = blocked(pods)
+        if trouble is not None:
+            raise trouble
+        if time.monotonic() > give_up:
+            raise _overtime(ref, policy)
+
+    try:
+        workload = cluster.wait(
+            ref, lambda found: verdict_of(found).phase is not Phase.ACTIVE, tick=look_after
+        )
+    except ObjectNotFoundError as error:
+        raise _deleted(ref, relay) from error
+    except KaptainError:
+        cluster.delete(ref)
+        raise
+    pods = cluster.pods(ref)
+    relay.follow([pod for pod in pods if _has_log(pod)])
+    relay.finish()
+    error = _error_of(workload, verdict_of(workload), pods, relay)
+    if policy.force_cleanup:
+        cluster.delete(ref)
+    if error is not None:
+        raise error
+    return Finished(str(ref), relay.tail, relay.metrics)
+
+
+def _error_of(
+    workload: Manifest, verdict: Verdict, pods: list[Manifest], relay: LogRelay
+) -> KaptainError | None:
+    if verdict.phase is Phase.SUCCEEDED:
+        return None
+    return failure(workload, verdict, pods, relay.tail, "")
+
+
+def _has_log(pod: Manifest) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Running", "Succeeded", "Failed")
+
+
+def _overtime(ref: ResourceRef, policy: PolicySpec) -> WorkloadTimeoutError:
+    return WorkloadTimeoutError(
+        f"{ref} ran longer than its timeout of {policy.timeout_seconds} s and was ended.",
+        resource=str(ref),
+        reason="DeadlineExceeded",
+        hint="Give more time with timeout=, or make the script faster.",
+    )
+
+
+def _deleted(ref: ResourceRef, relay: LogRelay) -> WorkloadLostError:
+    return WorkloadLostError(
+        f"{ref} was deleted by someone while it ran.",
+        resource=str(ref),
+        reason="Deleted",
+        hint="Train again.",
+        log_tail=relay.tail or None,
+    )

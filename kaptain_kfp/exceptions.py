@@ -1,0 +1,246 @@
+"""Every error that this package raises on purpose.
+
+KaptainError
+├── InvalidModelProperty             a model property is None or blank
+│   └── UndefinedModelProperty       a model property is not defined, that is: None
+├── UnsupportedAlgorithmException    no such tuning algorithm
+├── UnsupportedMetricsTypeException  no such metrics type
+├── UnsupportedModelFrameworkException
+├── UnsupportedModelDeploymentException
+├── ModelDeploymentException
+├── ModelValidationException         bad input, or a model in the wrong state
+├── ModelAlreadyExistsException
+├── ConfigurationError               a configuration file, variable or argument can't be used
+├── ImageBuildException              the image could not be built
+├── WorkloadDeploymentError          the work could not be created or scheduled
+├── WorkloadFailedError              the work began and did not succeed
+│   ├── ScriptFailedError            the training script ended with an exit code other than 0
+│   ├── WorkloadKilledError          a signal ended it
+│   ├── WorkloadTimeoutError         it ran longer than its timeout
+│   └── WorkloadLostError            it vanished: deleted by someone, or its machine restarted
+├── RunError
+│   ├── RunFailedError               a pipeline run failed, and no step left a better error
+│   ├── RunCancelledError            a pipeline run was cancelled
+│   ├── RunTimeoutError              waiting for a run took longer than asked
+│   └── RunNotFoundError             there is no such run
+├── StoreError                       model files or records can't be read or written
+│   └── StoreNotFoundError           nothing is stored under that key
+└── ClusterError                     the cluster refused or failed a request
+    ├── ObjectNotFoundError
+    ├── ObjectExistsError
+    ├── ObjectConflictError          the object changed since it was read
+    ├── ObjectInvalidError           the object breaks a rule of its kind
+    ├── ForeignObjectError           the name is taken by an object that isn't ours
+    ├── ResourceExpiredError         the asked-for resourceVersion is too old
+    └── ClusterUnavailableError      the cluster can't be reached
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ClusterError",
+    "ClusterUnavailableError",
+    "ConfigurationError",
+    "ForeignObjectError",
+    "ImageBuildException",
+    "InvalidModelProperty",
+    "KaptainError",
+    "ModelAlreadyExistsException",
+    "ModelDeploymentException",
+    "ModelValidationException",
+    "ObjectConflictError",
+    "ObjectExistsError",
+    "ObjectInvalidError",
+    "ObjectNotFoundError",
+    "ResourceExpiredError",
+    "RunCancelledError",
+    "RunError",
+    "RunFailedError",
+    "RunNotFoundError",
+    "RunTimeoutError",
+    "ScriptFailedError",
+    "StoreError",
+    "StoreNotFoundError",
+    "UndefinedModelProperty",
+    "UnsupportedAlgorithmException",
+    "UnsupportedMetricsTypeException",
+    "UnsupportedModelDeploymentException",
+    "UnsupportedModelFrameworkException",
+    "WorkloadDeploymentError",
+    "WorkloadFailedError",
+    "WorkloadKilledError",
+    "WorkloadLostError",
+    "WorkloadTimeoutError",
+]
+
+
+class KaptainError(Exception):
+    """The root of all errors raised on purpose by this package.
+
+    Args:
+        message: What happened, in one or two sentences.
+        resource: The object that it happened on, e.g. ``Job/mnist-job-1a2b3c4d``.
+        reason: One CamelCase word for programs, as Kubernetes uses it, e.g. ``OOMKilled``.
+        hint: What to do next.
+        log_tail: The last lines of the log that shows the trouble.
+        run_url: Where the pipeline run can be looked at.
+
+    ``str(error)`` is the message, then the hint, then the log lines, each on lines of its own.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        resource: str | None = None,
+        reason: str | None = None,
+        hint: str | None = None,
+        log_tail: str | None = None,
+        run_url: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.resource = resource
+        self.reason = reason
+        self.hint = hint
+        self.log_tail = log_tail
+        self.run_url = run_url
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.hint:
+            lines.append(self.hint)
+        if self.run_url:
+            lines.append(f"Run: {self.run_url}")
+        if self.log_tail:
+            lines.append("Last log lines:")
+            lines.extend(f"  | {line}" for line in self.log_tail.splitlines())
+        return "\n".join(lines)
+
+
+class InvalidModelProperty(KaptainError):
+    """Raised when a model property is None or blank."""
+
+
+class UndefinedModelProperty(InvalidModelProperty):
+    """Raised when a model property is not defined, that is: None."""
+
+
+class UnsupportedAlgorithmException(KaptainError):
+    """Raised when a hyperparameter tuning algorithm is not supported."""
+
+
+class UnsupportedModelDeploymentException(KaptainError):
+    """Raised when a model deployment is not supported."""
+
+
+class UnsupportedModelFrameworkException(KaptainError):
+    """Raised when a model framework is not supported."""
+
+
+class UnsupportedMetricsTypeException(KaptainError):
+    """Raised when a metric type is not supported."""
+
+
+class ModelDeploymentException(KaptainError):
+    """Raised in case of a model deployment failure."""
+
+
+class ModelValidationException(KaptainError):
+    """Raised when properties are missing or wrong, or the model's state doesn't fit the action."""
+
+
+class ModelAlreadyExistsException(KaptainError):
+    """Raised when a saved model would be overwritten."""
+
+
+class ConfigurationError(KaptainError):
+    """Raised when a configuration file, environment variable or argument can't be used."""
+
+
+class ImageBuildException(KaptainError):
+    """Raised in case of an image build failure."""
+
+
+class WorkloadDeploymentError(KaptainError):
+    """Raised in case of a workload deployment failure, e.g. failed scheduling."""
+
+
+class WorkloadFailedError(KaptainError):
+    """Raised when work began and did not succeed."""
+
+
+class ScriptFailedError(WorkloadFailedError):
+    """Raised when the training script ended with an exit code other than 0."""
+
+
+class WorkloadKilledError(WorkloadFailedError):
+    """Raised when a signal ended the training script."""
+
+
+class WorkloadTimeoutError(WorkloadFailedError):
+    """Raised when the work ran longer than its timeout and was ended."""
+
+
+class WorkloadLostError(WorkloadFailedError):
+    """Raised when the work vanished: someone deleted it, or its machine restarted."""
+
+
+class RunError(KaptainError):
+    """Raised when a pipeline run can't be submitted, followed or finished."""
+
+
+class RunFailedError(RunError):
+    """Raised when a pipeline run failed and no step left a better error."""
+
+
+class RunCancelledError(RunError):
+    """Raised when a pipeline run was cancelled."""
+
+
+class RunTimeoutError(RunError):
+    """Raised when waiting for a pipeline run took longer than asked; the run goes on."""
+
+
+class RunNotFoundError(RunError):
+    """Raised when there is no such pipeline run."""
+
+
+class StoreError(KaptainError):
+    """Raised when model files or records can't be read or written."""
+
+
+class StoreNotFoundError(StoreError):
+    """Raised when nothing is stored under a key."""
+
+
+class ClusterError(KaptainError):
+    """Raised when the cluster refused or failed a request."""
+
+
+class ObjectNotFoundError(ClusterError):
+    """Raised when there is no such object."""
+
+
+class ObjectExistsError(ClusterError):
+    """Raised when an object of that name is there already."""
+
+
+class ObjectConflictError(ClusterError):
+    """Raised when the object changed since it was read."""
+
+
+class ObjectInvalidError(ClusterError):
+    """Raised when an object or a request breaks a rule of its kind."""
+
+
+class ForeignObjectError(ClusterError):
+    """Raised when a name is taken by an object that this package didn't make for that model."""
+
+
+class ResourceExpiredError(ClusterError):
+    """Raised when the resourceVersion that was asked for is too old to start from."""
+
+
+class ClusterUnavailableError(ClusterError):
+    """Raised when the cluster can't be reached."""

@@ -1,0 +1,1 @@
+"""Images: the training code, what it is built on, and the identity of both together."""

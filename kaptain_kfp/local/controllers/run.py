@@ -1,0 +1,175 @@
+"""The controller of pipeline runs: one pod at a time that executes the compiled pipeline.
+
+The executor says by its exit code how the pipeline ended. An executor that was killed, or whose
+machine restarted, has said nothing: another one takes the run up again, and its steps find the work
+that they had begun by its name. A run that is to be cancelled loses its executor first, then all
+workloads that carry its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from datetime import datetime
+from typing import Any
+
+from . import EventNote, Manifest, Plan, Ref, controller_reference, time_text
+
+__all__ = ["CONTROLLER", "EXECUTOR_LABEL", "FINAL_STATES", "RUN_LABEL", "RunController"]
+
+RUN_LABEL = "kaptain-kfp/run"
+EXECUTOR_LABEL = "pipeline/runid"
+"""On the pods that execute pipelines, as Kubeflow Pipelines labels its own."""
+FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED")
+
+_WORKLOADS = ("Job", "TFJob", "PyTorchJob", "TrainJob", "Experiment")
+_ATTEMPTS = 5
+"""How many executors a run may lose before it is given up."""
+
+
+class RunController:
+    """Executes pipeline runs on this machine."""
+
+    kind = "Run"
+    component = "run-controller"
+
+    def related(self, manifest: Manifest) -> Mapping[str, str]:
+        """A Run sees the workloads that its steps made, and their pods."""
+        selector = f"{RUN_LABEL}={manifest['metadata']['name']}"
+        return dict.fromkeys((*_WORKLOADS, "Pod"), selector)
+
+    def finished(self, manifest: Manifest) -> bool:
+        """A Run is over in one of its final states."""
+        return (manifest.get("status") or {}).get("state") in FINAL_STATES
+
+    def reconcile(self, manifest: Manifest, children: Sequence[Manifest], now: datetime) -> Plan:
+        """Plans one Run."""
+        if "deletionTimestamp" in manifest["metadata"] or self.finished(manifest):
+            return Plan()
+        executors = [child for child in children if _is_executor(child)]
+        workloads = [child for child in children if not _is_executor(child)]
+        if manifest["spec"].get("terminate"):
+            return _cancelled(manifest, executors, workloads, now)
+        return _executing(manifest, executors, workloads, now)
+
+
+CONTROLLER = RunController()
+
+
+def _executing(
+    run: Manifest, executors: Sequence[Manifest], workloads: Sequence[Manifest], now: datetime
+) -> Plan:
+    lost = [pod for pod in executors if _lost(pod)]
+    ended = [pod for pod in executors if _phase(pod) in ("Succeeded", "Failed") and pod not in lost]
+    if ended:
+        state = "SUCCEEDED" if _phase(ended[-1]) == "Succeeded" else "FAILED"
+        return _finished(run, state, now, None)
+    if len(lost) < len(executors):
+        executor = next(pod for pod in executors if pod not in lost)
+        state = "RUNNING" if _phase(executor) == "Running" else "PENDING"
+        return Plan(status=_status(run, state, now))
+    if len(lost) >= _ATTEMPTS:
+        message = f"its executor was killed {len(lost)} times; the last: {_why(lost[-1])}"
+        plan = _finished(run, "FAILED", now, {"reason": "ExecutorLost", "message": message})
+        unfinished = tuple(Ref.of(workload) for workload in workloads if not _over(workload))
+        return Plan(status=plan.status, events=plan.events, delete=unfinished)
+    pod = _executor(run, 1 + max((_attempt(pod) for pod in executors), default=-1))
+    event = EventNote("SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
+    state = "RUNNING" if executors else "PENDING"
+    return Plan(create=(pod,), status=_status(run, state, now), events=(event,))
+
+
+def _cancelled(
+    run: Manifest, executors: Sequence[Manifest], workloads: Sequence[Manifest], now: datetime
+) -> Plan:
+    alive = [pod for pod in executors if _phase(pod) not in ("Succeeded", "Failed")]
+    ended = [pod for pod in executors if pod not in alive and not _lost(pod)]
+    if ended and not alive and not _cancelling(run):
+        # It ended by itself before anybody could cancel it.
+        return _executing(run, executors, workloads, now)
+    gone = [*alive, *(workload for workload in workloads if not _over(workload))]
+    if gone:
+        doomed = tuple(Ref.of(o) for o in gone if "deletionTimestamp" not in o["metadata"])
+        return Plan(status=_status(run, "CANCELING", now), delete=doomed)
+    return _finished(run, "CANCELED", now, None)
+
+
+def _cancelling(run: Manifest) -> bool:
+    return (run.get("status") or {}).get("state") == "CANCELING"
+
+
+def _finished(run: Manifest, state: str, now: datetime, error: Mapping[str, str] | None) -> Plan:
+    status = _status(run, state, now)
+    status["finishedAt"] = time_text(now)
+    if error is not None:
+        status["error"] = dict(error)
+    event = EventNote(f"Run{state.capitalize()}", f"Run {state.lower()}", warning=state == "FAILED")
+    return Plan(status=status, events=(event,))
+
+
+def _status(run: Manifest, state: str, now: datetime) -> dict[str, Any]:
+    status = deepcopy(dict(run.get("status") or {}))
+    status["state"] = state
+    status.setdefault("startedAt", time_text(now))
+    return status
+
+
+def _executor(run: Manifest, attempt: int) -> Manifest:
+    template = run["spec"]["template"]
+    name = run["metadata"]["name"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{name}-executor-{attempt}",
+            "namespace": run["metadata"]["namespace"],
+            "labels": {**template.get("metadata", {}).get("labels", {}), EXECUTOR_LABEL: name},
+            "ownerReferences": [controller_reference(run)],
+        },
+        "spec": deepcopy(dict(template["spec"])),
+    }
+
+
+def _is_executor(child: Manifest) -> bool:
+    return child["kind"] == "Pod" and EXECUTOR_LABEL in child["metadata"].get("labels", {})
+
+
+def _attempt(executor: Manifest) -> int:
+    return int(executor["metadata"]["name"].rpartition("-")[2])
+
+
+def _phase(pod: Manifest) -> str:
+    return str((pod.get("status") or {}).get("phase", "Pending"))
+
+
+def _lost(pod: Manifest) -> bool:
+    """Whether an executor was ended from outside: by a signal, a deletion, a restart."""
+    if _phase(pod) != "Failed":
+        return False
+    status = pod["status"]
+    if any(c["type"] == "DisruptionTarget" for c in status.get("conditions", ())):
+        return True
+    return int(_terminated(pod).get("exitCode", 137)) > 128  # noqa: PLR2004 - 128 + signal
+
+
+def _why(pod: Manifest) -> str:
+    terminated = _terminated(pod)
+    return f"exit code {terminated.get('exitCode')}, {terminated.get('reason', 'unknown')}"
+
+
+def _terminated(pod: Manifest) -> Manifest:
+    for container in pod["status"].get("containerStatuses", ()):
+        if "terminated" in container.get("state", {}):
+            return container["state"]["terminated"]  # type: ignore[no-any-return]
+    return {}
+
+
+def _over(workload: Manifest) -> bool:
+    """Whether a workload, or a pod of one, came to its own end."""
+    if workload["kind"] == "Pod":
+        return _phase(workload) in ("Succeeded", "Failed")
+    conditions = (workload.get("status") or {}).get("conditions", ())
+    return any(
+        c["type"] in ("Complete", "Succeeded", "Failed") and c["status"] == "True"
+        for c in conditions
+    )

@@ -1,0 +1,127 @@
+"""The status that a kubelet writes for a pod: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from .controllers import Manifest, time_text
+
+__all__ = ["disrupted", "ended", "running", "scheduled", "waiting"]
+
+
+def scheduled(pod: Manifest, now: datetime) -> dict[str, Any]:
+    """Returns the status of a pod that has a machine, but no process yet."""
+    return {
+        "phase": "Pending",
+        "startTime": time_text(now),
+        "conditions": _conditions(pod, now, PodScheduled=True),
+    }
+
+
+def waiting(pod: Manifest, reason: str, message: str, now: datetime) -> dict[str, Any]:
+    """Returns the status of a pod whose container can't be started."""
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {
+        "phase": "Pending",
+        "conditions": _conditions(pod, now, PodScheduled=True, Initialized=True),
+        "containerStatuses": [_container(pod, state, ready=False)],
+    }
+
+
+def running(pod: Manifest, started: datetime, now: datetime) -> dict[str, Any]:
+    """Returns the status of a pod whose process was started."""
+    state = {"running": {"startedAt": time_text(started)}}
+    return {
+        "phase": "Running",
+        "conditions": _conditions(
+            pod, now, PodScheduled=True, Initialized=True, ContainersReady=True, Ready=True
+        ),
+        "containerStatuses": [_container(pod, state, ready=True)],
+    }
+
+
+def ended(pod: Manifest, exit_note: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Returns the status of a pod whose process ended.
+
+    Args:
+        pod: The pod.
+        exit_note: What the shim wrote: `code`, `signal`, `started`, `finished`.
+        now: The time.
+    """
+    code = int(exit_note["code"])
+    terminated: dict[str, Any] = {
+        "exitCode": code,
+        "reason": "Error" if code else "Completed",
+        "startedAt": _moment(exit_note["started"]),
+        "finishedAt": _moment(exit_note["finished"]),
+    }
+    if exit_note.get("signal"):
+        terminated["signal"] = int(exit_note["signal"])
+    return _terminal(pod, terminated, now)
+
+
+def disrupted(pod: Manifest, message: str, now: datetime) -> dict[str, Any]:
+    """Returns the status of a pod whose process vanished without a word."""
+    terminated = {
+        "exitCode": 137,
+        "reason": "ContainerStatusUnknown",
+        "message": message,
+        "startedAt": (pod.get("status") or {}).get("startTime") or time_text(now),
+        "finishedAt": time_text(now),
+    }
+    status = _terminal(pod, terminated, now)
+    status["conditions"].append(
+        {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "TerminationByKubelet",
+            "message": message,
+            "lastProbeTime": None,
+            "lastTransitionTime": time_text(now),
+        }
+    )
+    return status
+
+
+def _terminal(pod: Manifest, terminated: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    return {
+        "phase": "Failed" if terminated["exitCode"] else "Succeeded",
+        "conditions": _conditions(
+            pod, now, PodScheduled=True, Initialized=True, ContainersReady=False, Ready=False
+        ),
+        "containerStatuses": [_container(pod, {"terminated": dict(terminated)}, ready=False)],
+    }
+
+
+def _container(pod: Manifest, state: Mapping[str, Any], *, ready: bool) -> dict[str, Any]:
+    container = pod["spec"]["containers"][0]
+    return {
+        "name": container["name"],
+        "image": container.get("image", ""),
+        "imageID": "",
+        "ready": ready,
+        "started": "running" in state,
+        "restartCount": 0,
+        "state": dict(state),
+        "lastState": {},
+    }
+
+
+def _conditions(pod: Manifest, now: datetime, **wanted: bool) -> list[dict[str, Any]]:
+    """Returns the conditions; one that keeps its status keeps its time of transition."""
+    before = {c["type"]: c for c in (pod.get("status") or {}).get("conditions", ())}
+    conditions = []
+    for name, value in wanted.items():
+        status = "True" if value else "False"
+        old = before.get(name)
+        since = old["lastTransitionTime"] if old and old["status"] == status else time_text(now)
+        conditions.append(
+            {"type": name, "status": status, "lastProbeTime": None, "lastTransitionTime": since}
+        )
+    return conditions
+
+
+def _moment(seconds: float) -> str:
+    return time_text(datetime.fromtimestamp(seconds).astimezone())

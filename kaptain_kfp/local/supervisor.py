@@ -1,0 +1,271 @@
+"""The one process per home that does the work: controllers, kubelet, garbage collection.
+
+Started by whoever needs it (see `kaptain_kfp.local.client`), single by a lock, gone when nothing
+is left to do. Everything that it knows is in the database and the pods' folders, so it may be killed
+at any moment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+
+from kaptain_kfp.exceptions import (
+    ObjectConflictError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    ResourceExpiredError,
+)
+from kaptain_kfp.version import __version__
+
+from . import garbage
+from .bell import Bell
+from .controllers import Controller, EventNote, Manifest, Plan, Ref, load_controllers
+from .events import write_event
+from .home import Home
+from .kubelet import Kubelet
+from .objects import Objects
+
+__all__ = ["IDLE_VARIABLE", "Supervisor", "main"]
+
+IDLE_VARIABLE = "KAPTAIN_SUPERVISOR_IDLE_SECONDS"
+_IDLE_SECONDS = 60.0
+_LONGEST_WAIT = 30.0
+_LOG = logging.getLogger("kaptain-supervisor")
+
+Key = tuple[str, str, str]
+"""(kind, namespace, name)"""
+
+
+class Supervisor:
+    """Runs one home until nothing is left to do.
+
+    Args:
+        home: The folder.
+        idle_seconds: How long it stays when there is nothing to do.
+    """
+
+    def __init__(self, home: Home, idle_seconds: float = _IDLE_SECONDS) -> None:
+        self._home = home
+        self._idle_seconds = idle_seconds
+        self._objects = Objects(home.root)
+        self._kubelet = Kubelet(home, self._objects, os.environ)
+        self._controllers: dict[str, Controller] = load_controllers()
+        self._queue: dict[Key, None] = {}
+        self._timers: dict[Key, datetime] = {}
+        self._unfinished: set[Key] = set()
+        self._seen = 0
+        self._asked_to_leave = False
+
+    def run(self, lock: int) -> None:
+        """Works until idle, or until told to leave.
+
+        Args:
+            lock: The descriptor that holds the home's lock; released as the last thing.
+        """
+        signal.signal(signal.SIGTERM, self._leave)
+        with Bell(self._home.root) as bell:
+            self._begin_anew()
+            idle_since = time.monotonic()
+            while not self._asked_to_leave:
+                busy = self._take_changes()
+                busy |= self._reconcile()
+                wake = self._kubelet.sync()
+                if self._queue:
+                    continue
+                if busy or wake is not None or self._has_work():
+                    idle_since = time.monotonic()
+                idle = time.monotonic() - idle_since
+                if idle >= self._idle_seconds and self._release_if_idle(lock):
+                    break
+                bell.wait(self._pause(wake, self._idle_seconds - idle))
+        self._kubelet.close()
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        self._asked_to_leave = True
+
+    def _begin_anew(self) -> None:
+        """Looks at everything, as after a restart."""
+        self._seen = self._objects.revision()
+        self._kubelet.recover(self._everything("Pod"))
+        for kind in self._controllers:
+            for manifest in self._everything(kind):
+                self._enqueue(manifest)
+        garbage.collect(self._objects, _now())
+
+    def _everything(self, kind: str) -> Iterable[Manifest]:
+        token = None
+        while True:
+            page = self._objects.list(kind, limit=500, continue_token=token)
+            yield from page.items
+            token = page.continue_token
+            if not token:
+                return
+
+    def _take_changes(self) -> bool:
+        """Sorts what changed to those whom it concerns."""
+        try:
+            changes = self._objects.changes(self._seen)
+        except ResourceExpiredError:
+            self._begin_anew()
+            return True
+        vanished = []
+        for change in changes:
+            self._seen = int(change.resource_version)
+            deleted = change.type == "DELETED"
+            manifest = change.object
+            if manifest["kind"] == "Pod":
+                self._kubelet.note(manifest, deleted=deleted)
+            if deleted:
+                vanished.append(manifest["metadata"]["uid"])
+            self._concern(manifest, deleted=deleted)
+        if vanished:
+            garbage.collect_for(self._objects, vanished)
+        return bool(changes)
+
+    def _concern(self, manifest: Manifest, *, deleted: bool) -> None:
+        metadata = manifest["metadata"]
+        namespace = metadata["namespace"]
+        if deleted:
+            self._unfinished.discard((manifest["kind"], namespace, metadata["name"]))
+        elif manifest["kind"] in self._controllers:
+            self._enqueue(manifest)
+        for owner in metadata.get("ownerReferences", ()):
+            if owner["kind"] in self._controllers:
+                self._queue[owner["kind"], namespace, owner["name"]] = None
+        run = metadata.get("labels", {}).get("kaptain-kfp/run")
+        if run and manifest["kind"] != "Run":
+            self._queue["Run", namespace, run] = None
+
+    def _enqueue(self, manifest: Manifest) -> None:
+        metadata = manifest["metadata"]
+        self._queue[manifest["kind"], metadata["namespace"], metadata["name"]] = None
+
+    def _reconcile(self) -> bool:
+        """Plans and carries out what is due; returns whether anything was."""
+        now = _now()
+        for key in [key for key, at in self._timers.items() if at <= now]:
+            del self._timers[key]
+            self._queue[key] = None
+        due, self._queue = self._queue, {}
+        for key in due:
+            try:
+                self._reconcile_one(key, now)
+            except (ObjectConflictError, ObjectNotFoundError):
+                self._queue[key] = None  # it changed under our hands: plan anew
+        return bool(due)
+
+    def _reconcile_one(self, key: Key, now: datetime) -> None:
+        kind, namespace, name = key
+        controller = self._controllers[kind]
+        try:
+            manifest = self._objects.get(kind, name, namespace)
+        except ObjectNotFoundError:
+            self._unfinished.discard(key)
+            return
+        plan = controller.reconcile(manifest, self._children(controller, manifest), now)
+        self._carry_out(controller, manifest, plan)
+        over = controller.finished(manifest)
+        (self._unfinished.discard if over else self._unfinished.add)(key)
+        if plan.requeue_at is not None:
+            self._timers[key] = plan.requeue_at
+
+    def _children(self, controller: Controller, manifest: Manifest) -> list[Manifest]:
+        found = {c["metadata"]["uid"]: c for c in self._objects.dependents(manifest["metadata"]["uid"])}
+        namespace = manifest["metadata"]["namespace"]
+        for kind, selector in controller.related(manifest).items():
+            for child in self._objects.list(kind, namespace, labels=selector).items:
+                found[child["metadata"]["uid"]] = child
+        return sorted(found.values(), key=lambda child: str(child["metadata"]["name"]))
+
+    def _carry_out(self, controller: Controller, manifest: Manifest, plan: Plan) -> None:
+        for child in plan.create:
+            with suppress(ObjectExistsError):
+                self._objects.create(dict(child))
+        if plan.status is not None and plan.status != manifest.get("status"):
+            self._objects.update({**manifest, "status": dict(plan.status)}, status=True)
+        for doomed in plan.delete:
+            self._delete(doomed)
+        for note in plan.events:
+            self._tell(controller, manifest, note)
+
+    def _delete(self, doomed: Ref) -> None:
+        with suppress(ObjectNotFoundError, ObjectConflictError):
+            self._objects.delete(
+                doomed.kind,
+                doomed.name,
+                doomed.namespace,
+                propagation="Background",
+                uid=doomed.uid,
+            )
+
+    def _tell(self, controller: Controller, manifest: Manifest, note: EventNote) -> None:
+        write_event(self._objects, manifest, note, controller.component, _now())
+
+    def _has_work(self) -> bool:
+        return bool(self._unfinished) or self._kubelet.busy()
+
+    def _pause(self, wake: float | None, until_idle: float) -> float:
+        pauses = [_LONGEST_WAIT]
+        if wake is not None:
+            pauses.append(wake)
+        if self._timers:
+            pauses.append((min(self._timers.values()) - _now()).total_seconds())
+        if not self._has_work():
+            pauses.append(until_idle)
+        return max(0.0, min(pauses))
+
+    def _release_if_idle(self, lock: int) -> bool:
+        """Gives the home's lock back, unless something was asked for meanwhile.
+
+        Within a write transaction: whoever writes after it finds the lock free and starts another
+        supervisor; whoever wrote before is seen here.
+        """
+        with self._objects.exclusive():
+            if self._objects.revision() != self._seen:
+                return False
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        return True
+
+
+def main(argv: list[str]) -> int:
+    """Runs the supervisor of the home `argv[0]`, unless there is one."""
+    home = Home(Path(argv[0]))
+    lock = os.open(home.supervisor_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return 0
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
+    )
+    info = {"pid": os.getpid(), "version": __version__, "started": time.time()}
+    draft = home.supervisor_info.with_suffix(".draft")
+    draft.write_text(json.dumps(info), encoding="utf-8")
+    draft.replace(home.supervisor_info)
+    _LOG.info("supervisor %s of %s begins", __version__, home.root)
+    try:
+        Supervisor(home, float(os.environ.get(IDLE_VARIABLE, _IDLE_SECONDS))).run(lock)
+    except Exception:
+        _LOG.exception("supervisor failed")
+        return 1
+    _LOG.info("supervisor ends")
+    return 0
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

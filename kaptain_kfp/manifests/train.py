@@ -1,0 +1,79 @@
+"""The workload that trains a model, by its framework."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kaptain_kfp.model.frameworks import ModelFramework
+from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
+
+from . import names
+from .job import container, job, pod_template
+
+__all__ = ["training_environment", "training_job"]
+
+
+def training_job(
+    model: ModelIdentity,
+    *,
+    identity: names.Identity,
+    run_id: str,
+    namespace: str,
+    image: str,
+    arguments: Sequence[str],
+    upload_uri: str,
+    resources: ResourcesSpec,
+    policy: PolicySpec,
+) -> dict[str, Any]:
+    """Returns the manifest of the workload that trains a model.
+
+    Args:
+        model: The model.
+        identity: Which try of which task it is: gives the name and the revision.
+        run_id: The pipeline run.
+        namespace: Where it shall run.
+        image: The image, by digest.
+        arguments: The script's command line, ``--flag=value`` each.
+        upload_uri: Where the trained model goes.
+        resources: For each replica.
+        policy: Timeout and ttl.
+    """
+    labels = names.labels_for(model.id, revision=identity.revision, run_id=run_id)
+    framework = ModelFramework.of(model.framework)
+    main = container(
+        name=framework.container_name,
+        image=image,
+        args=arguments,
+        environment=training_environment(framework, resources, upload_uri, phase="train"),
+        resources=resources,
+    )
+    return job(
+        name=names.workload_name(model.name, "job", identity.suffix),
+        namespace=namespace,
+        labels=labels,
+        annotations={names.ANNOTATION_MODEL_ID: model.id},
+        template=pod_template(main, labels=labels),
+        deadline_seconds=policy.timeout_seconds,
+        ttl_seconds_after_finished=policy.ttl_seconds_after_finished,
+    )
+
+
+def training_environment(
+    framework: ModelFramework, resources: ResourcesSpec, upload_uri: str, *, phase: str
+) -> dict[str, str]:
+    """Returns what a training script finds in its environment.
+
+    Args:
+        framework: The model's framework.
+        resources: What a replica has.
+        upload_uri: Where `ModelExportUtil` puts the model.
+        phase: ``train`` or ``tune``.
+    """
+    return {
+        "GPUS": resources.gpu_limit or resources.gpu_request or "0",
+        "KAPTAIN_FRAMEWORK": framework.value,
+        "MODEL_LIFECYCLE_PHASE": phase,
+        "PYTHONUNBUFFERED": "1",
+        "TRAINED_MODEL_UPLOAD_PATH": upload_uri,
+    }

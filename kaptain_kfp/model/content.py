@@ -1,0 +1,68 @@
+"""The training code of a model: checked, identified by its content, and put into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kaptain_kfp.config import Config
+from kaptain_kfp.image import checksum, sources
+from kaptain_kfp.specs import Definition, ImageSpec, ModelSpec, StoreSpec
+from kaptain_kfp.store.base import Store
+
+__all__ = ["Content"]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What would go into a model's image now.
+
+    Attributes:
+        definition: The model.
+        sources: Its files.
+        digests: Their digests by path.
+        image: The image that they make.
+    """
+
+    definition: Definition
+    sources: sources.Sources
+    digests: Mapping[str, str]
+    image: ImageSpec
+
+    @classmethod
+    def of(cls, definition: Definition, config: Config) -> Content:
+        """Checks the files of a model and takes their digests; nothing is sent.
+
+        Raises:
+            ModelValidationException: A file is missing, or lies outside of the base folder.
+            ImageBuildException: A file can't be read, or changed while it was read.
+        """
+        found = sources.collect(
+            config.base_dir, definition.main_file, definition.extra_files, definition.requirements
+        )
+        digests = sources.digest_sources(found, config.home / "cache")
+        identity = definition.identity
+        content = checksum.content_checksum(
+            digests,
+            main_file=found.main_file,
+            requirements=found.requirements,
+            base_image=definition.base_image,
+            framework=identity.framework,
+            framework_version=identity.framework_version,
+        )
+        name = checksum.image_tag(
+            definition.image_name, identity.id, identity.framework, identity.framework_version
+        )
+        image = ImageSpec(name=name, base_image=definition.base_image, checksum=content)
+        return cls(definition, found, digests, image)
+
+    def send(self, store: Store, store_spec: StoreSpec) -> ModelSpec:
+        """Puts what isn't there yet into the store; returns the pipeline parameter `model`.
+
+        Raises:
+            ImageBuildException: A file changed since its digest was taken.
+            StoreError: The store can't be written to.
+        """
+        identity = self.definition.identity
+        source = sources.upload_sources(self.sources, store, identity.id, digests=self.digests)
+        return ModelSpec(identity=identity, source=source, image=self.image, store=store_spec)

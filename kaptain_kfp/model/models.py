@@ -1,0 +1,442 @@
+"""The facade: a machine learning model, and everything that can be done with it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Dict, List, NoReturn, Optional  # noqa: UP035 - as documented
+
+from kaptain_kfp.config import Config, config_or_default
+from kaptain_kfp.exceptions import RunNotFoundError, UndefinedModelProperty
+from kaptain_kfp.hyperparameter.algorithms import Algorithm
+from kaptain_kfp.hyperparameter.domains import Domain
+from kaptain_kfp.image.checksum import image_tag
+from kaptain_kfp.logs import get_logger
+from kaptain_kfp.platform import constants
+from kaptain_kfp.runs.base import RunHandle
+from kaptain_kfp.specs import Action, Definition, MetricSummary, ModelIdentity, Record
+from kaptain_kfp.store.records import Records
+
+from .actions import close_finished_runs, conclude, submit
+from .content import Content
+from .frameworks import ModelFramework
+from .identity import validate_model_id
+from .meta import ModelMeta
+from .resources import Resources
+from .states import ModelState, ModelStatus, fold
+from .validation import (
+    checked_arguments,
+    checked_policy,
+    checked_resources,
+    checked_workers,
+    require,
+)
+from .world import World, world_of
+
+__all__ = ["Model"]
+
+class Model:
+    """A machine learning model.
+
+    Every action is a pipeline run; see `last_run`. What a model is and was lies in its records in
+    the store, so it outlives notebooks and is the same for all of them.
+
+    Args:
+        id: Unique identifier, e.g. ``dev/mnist``. Letters, digits, ``.``, ``_``, ``-``; parts
+            separated by slashes; at most 200 characters.
+        name: Short name; workloads are named after it.
+        description: What it is for.
+        version: The model's own version.
+        framework: Its framework, a `ModelFramework` or its name.
+        framework_version: The framework's version.
+        main_file: The training script, below `Config.base_dir`.
+        image_name: Repository of the image, with a tag or without:
+            then ``<id>-<framework>-<framework version>``.
+        base_image: What the image is built on.
+        extra_files: Further files and folders that the script needs.
+        requirements: A pip requirements file.
+        labels: Custom labels for deployment-related metadata.
+        config: Where work runs and models lie; by default that of the world (see `Config`).
+        serving_config: Configuration specific to model servers.
+
+    Raises:
+        InvalidModelProperty: A property is None (`UndefinedModelProperty`) or blank.
+        ModelValidationException: A property can't be what it is.
+        UnsupportedModelFrameworkException: There is no such framework.
+        ConfigurationError: The default configuration can't be read.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        name: str,
+        description: str,
+        version: str,
+        framework: ModelFramework,
+        framework_version: str,
+        main_file: str,
+        image_name: str,
+        base_image: str,
+        extra_files: Optional[List[str]] = None,
+        requirements: Optional[str] = None,
+        labels: Optional[List[str]] = None,
+        config: Optional[Config] = None,
+        serving_config: Optional[Dict[str, str]] = None,
+    ) -> None:
+        self.id = validate_model_id(require("id", id))
+        self.name = require("name", name)
+        self.description = require("description", description)
+        self.version = require("version", version)
+        if framework is None:
+            require("framework", framework)
+        self.framework = ModelFramework.of(framework)
+        self.framework_version = require("framework_version", framework_version)
+        self.main_file = require("main_file", main_file)
+        self.image_name = require("image_name", image_name)
+        self.base_image = require("base_image", base_image)
+        image_tag(image_name, id, self.framework.value, framework_version)
+        self.extra_files = list(extra_files) if extra_files is not None else None
+        self.requirements = None if requirements is None else require("requirements", requirements)
+        self.labels = list(labels) if labels is not None else None
+        self.config = config_or_default(config)
+        self.serving_config = dict(serving_config) if serving_config is not None else None
+        self._first_revision = uuid.uuid4().hex
+        self._last_run: RunHandle | None = None
+        self._known: Records | None = None
+
+    def __repr__(self) -> str:
+        return f"<Model {self.id} {self.version} ({self.framework.value}), {self.state.value}>"
+
+    @classmethod
+    def attach(cls, id: str, *, config: Optional[Config] = None) -> Model:
+        """Returns a model that was worked with before, as its records tell: after a restart.
+
+        Args:
+            id: The model.
+            config: Where its records lie; by default that of the world.
+
+        Raises:
+            UndefinedModelProperty: There are no records that say what the model is.
+        """
+        validate_model_id(require("id", id))
+        config = config_or_default(config)
+        world = world_of(config)
+        told = [r.submission for r in Records(world.store, id).load() if r.submission is not None]
+        if not told:
+            raise UndefinedModelProperty(
+                f"No run of a model {id!r} was ever submitted to {world.store.uri}.",
+                resource=id,
+                hint="Correct the id, the config's store, or make the Model with all its properties.",
+            )
+        definition = told[-1].definition
+        identity = definition.identity
+        model = cls(
+            id=identity.id,
+            name=identity.name,
+            description=identity.description,
+            version=identity.version,
+            framework=ModelFramework.of(identity.framework),
+            framework_version=identity.framework_version,
+            main_file=definition.main_file,
+            image_name=definition.image_name,
+            base_image=definition.base_image,
+            extra_files=None if definition.extra_files is None else list(definition.extra_files),
+            requirements=definition.requirements,
+            labels=list(identity.labels) or None,
+            config=config,
+        )
+        close_finished_runs(model._records(), world.runner)
+        return model
+
+    @property
+    def state(self) -> ModelState:
+        """Where the model is in its life."""
+        return self._status().state
+
+    @property
+    def revision(self) -> str:
+        """32 hex digits that change with each training, tuning and deployment."""
+        return self._status().revision or self._first_revision
+
+    @property
+    def hyperparameters(self) -> Optional[Dict[str, Any]]:
+        """Hyperparameters of the model as defined through an action.
+
+        After a training the values given, after a tuning the best ones found (as text).
+        """
+        return self._status().hyperparameters
+
+    @property
+    def metrics(self) -> Optional[Dict[str, Dict[str, float]]]:
+        """What its training recorded: name → ``latest``, ``min``, ``max``."""
+        found = self._status().metrics
+        return None if found is None else {name: _numbers(found[name]) for name in sorted(found)}
+
+    @property
+    def model_uri(self) -> Optional[str]:
+        """Where the newest trained or tuned model lies."""
+        return self._status().model_uri
+
+    @property
+    def last_run(self) -> Optional[RunHandle]:
+        """The newest run of the model, or None; found again after a restart."""
+        if self._last_run is None:
+            runner = self._world().runner
+            for record in reversed(self._records().load()):
+                try:
+                    self._last_run = runner.get(record.run_id)
+                except RunNotFoundError:
+                    continue
+                break
+        return self._last_run
+
+    def history(self) -> List[Record]:
+        """Returns the records of the model, the oldest first."""
+        close_finished_runs(self._records(), self._world().runner)
+        return self._records().load()
+
+    def build(self, verbose: Optional[bool] = None, *, wait: bool = True) -> bool:
+        """Builds the image with the model's training code and its requirements.
+
+        An image of that name with that content is left as it is, and no run is made.
+
+        Args:
+            verbose: Show what the steps print; by default `envs.VERBOSE`.
+            wait: False returns once the run is submitted; see `last_run`.
+
+        Returns:
+            True if successful, otherwise False.
+
+        Raises:
+            ModelValidationException: A file is missing or outside of the base folder.
+            ImageBuildException: The image could not be built.
+        """
+        content = Content.of(self._definition(), self.config)
+        world = self._enter("build")
+        image = content.image
+        if world.images.find(image.name, image.checksum) is not None:
+            get_logger().info("build: %s with the same contents is there already.", image.name)
+            return True
+        return self._run(world, "build", content, {}, {}, verbose, wait)
+
+    def train(
+        self,
+        hyperparameters: Dict[str, Any],
+        args: Optional[Dict[str, Any]] = None,
+        gpus: Optional[int] = None,
+        cpu: Optional[str] = None,
+        memory: Optional[str] = None,
+        resources: Optional[Resources] = None,
+        workers: int = 2,
+        verbose: Optional[bool] = None,
+        ttl_seconds_after_finished: Optional[int] = None,
+        force_cleanup: Optional[bool] = None,
+        timeout: Optional[int] = constants.DEFAULT_TIMEOUT_SECONDS,
+        *,
+        wait: bool = True,
+    ) -> bool:
+        """Trains the model.
+
+        Its image is built first where it isn't there. Resources are given either simply, as
+        request and limit alike (`cpu`, `memory`, `gpus`), or in full (`resources`).
+
+        Args:
+            hyperparameters: Flags of the training script with their values, e.g. ``{"--lr": 0.1}``;
+                text, numbers and booleans.
+            args: Further flags that are no hyperparameters.
+            gpus: GPUs of each worker.
+            cpu: CPUs of each worker.
+            memory: Memory of each worker, e.g. ``2G``.
+            resources: Requests and limits in full.
+            workers: Workers that train together, the chief included; others than TensorFlow and
+                PyTorch models have one, whatever this says.
+            verbose: Show what the script prints; by default `envs.VERBOSE`.
+            ttl_seconds_after_finished: The finished workload is deleted after this many seconds;
+                by default `envs.KAPTAIN_SDK_TTL_SECONDS_AFTER_FINISHED`, or never.
+            force_cleanup: Delete the finished workload at once; by default
+                `envs.KAPTAIN_SDK_FORCE_CLEANUP`.
+            timeout: Seconds after which the training is ended; default 7 days.
+            wait: False returns once the run is submitted; see `last_run`.
+
+        Returns:
+            True if successful, otherwise False: then `last_run.error` says why.
+
+        Raises:
+            ModelValidationException: Something given can't be; nothing was sent.
+            ImageBuildException: The image could not be built.
+            WorkloadDeploymentError: The work could not be created or started.
+        """
+        parameters = {
+            "hyperparameters": checked_arguments("hyperparameters", hyperparameters),
+            "args": checked_arguments("args", args),
+            "workers": checked_workers(workers),
+            "resources": checked_resources(cpu, memory, gpus, resources).dump(),
+            "policy": checked_policy(timeout, ttl_seconds_after_finished, force_cleanup).dump(),
+        }
+        content = Content.of(self._definition(), self.config)
+        world = self._enter("train")
+        given = {"hyperparameters": _plain(hyperparameters), "args": _plain(args or {})}
+        return self._run(world, "train", content, parameters, given, verbose, wait)
+
+    def tune(
+        self,
+        hyperparameters: Dict[str, Domain],
+        objectives: List[str],
+        objective_goal: Optional[float] = None,
+        objective_type: str = "maximize",
+        workers: int = 2,
+        gpus: Optional[int] = None,
+        cpu: Optional[str] = None,
+        memory: Optional[str] = None,
+        resources: Optional[Resources] = None,
+        trials: int = 16,
+        parallel_trials: int = 2,
+        failed_trials: int = 4,
+        algorithm: Optional[str] = Algorithm.RANDOM.value,
+        algorithm_setting: Optional[dict] = None,  # type: ignore[type-arg]
+        args: Optional[Dict[str, Any]] = None,
+        verbose: Optional[bool] = None,
+        delete_experiment: Optional[bool] = None,
+        ttl_seconds_after_finished: Optional[int] = None,
+        timeout: Optional[int] = constants.DEFAULT_TIMEOUT_SECONDS,
+    ) -> bool:
+        """Tunes the model with parallel trials; not in this version."""
+        self._later("tune")
+
+    def deploy(
+        self,
+        model_uri: Optional[str] = None,
+        autoscale: int = 2,
+        gpus: Optional[int] = None,
+        cpu: Optional[str] = None,
+        memory: Optional[str] = None,
+        resources: Optional[Resources] = None,
+        replace: bool = False,
+        **kwargs: str,
+    ) -> bool:
+        """Deploys the model; not in this version."""
+        self._later("deploy")
+
+    def deploy_canary(
+        self, canary_traffic_percentage: int, model_uri: Optional[str] = None, **kwargs: str
+    ) -> None:
+        """Deploys the model as a canary; not in this version."""
+        self._later("deploy_canary")
+
+    def rollback_canary(self) -> None:
+        """Undeploys the canary; not in this version."""
+        self._later("rollback_canary")
+
+    def promote_canary(self) -> None:
+        """Promotes the canary; not in this version."""
+        self._later("promote_canary")
+
+    def undeploy(self) -> None:
+        """Removes the deployment and the canary; not in this version."""
+        self._later("undeploy")
+
+    def log_data(
+        self,
+        name: str,
+        uri: str,
+        description: Optional[str] = None,
+        features: Optional[List[str]] = None,
+        version: Optional[str] = None,
+    ) -> None:
+        """Logs an input data set; not in this version."""
+        self._later("log_data")
+
+    def log_metrics(self, metrics: dict, metrics_type: str, uri: Optional[str] = None) -> None:  # type: ignore[type-arg]
+        """Logs evaluation metrics; not in this version."""
+        self._later("log_metrics")
+
+    def meta(self) -> ModelMeta:
+        """Returns an immutable snapshot of the model's properties."""
+        status = self._status()
+        return ModelMeta(
+            id=self.id,
+            name=self.name,
+            description=self.description,
+            version=self.version,
+            framework=self.framework,
+            framework_version=self.framework_version,
+            main_file=self.main_file,
+            image_name=self.image_name,
+            base_image=self.base_image,
+            extra_files=tuple(self.extra_files or ()),
+            requirements=self.requirements,
+            labels=tuple(self.labels or ()),
+            state=status.state.value,
+            revision=status.revision or self._first_revision,
+            hyperparameters=status.hyperparameters,
+            metrics=self.metrics,
+            model_uri=status.model_uri,
+        )
+
+    def _later(self, method: str) -> NoReturn:
+        raise NotImplementedError(f"Model.{method}() isn't part of this version of kaptain-kfp.")
+
+    def _world(self) -> World:
+        return world_of(self.config)
+
+    def _enter(self, action: Action) -> World:
+        """Says in which world an action is going to happen."""
+        world = self._world()
+        get_logger().info(
+            "%s %s: target %s (%s)", action, self.id, world.target.name, world.target.reason
+        )
+        return world
+
+    def _records(self) -> Records:
+        store = self._world().store
+        if self._known is None or self._known.store.uri != store.uri:
+            self._known = Records(store, self.id)
+        return self._known
+
+    def _status(self) -> ModelStatus:
+        return fold(self._records().load())
+
+    def _definition(self) -> Definition:
+        identity = ModelIdentity(
+            id=self.id,
+            name=self.name,
+            description=self.description,
+            version=self.version,
+            framework=self.framework.value,
+            framework_version=self.framework_version,
+            labels=tuple(self.labels or ()),
+        )
+        return Definition(
+            identity=identity,
+            main_file=self.main_file,
+            image_name=self.image_name,
+            base_image=self.base_image,
+            extra_files=None if self.extra_files is None else tuple(self.extra_files),
+            requirements=self.requirements,
+        )
+
+    def _run(
+        self,
+        world: World,
+        action: Action,
+        content: Content,
+        parameters: Mapping[str, Any],
+        given: Mapping[str, Any],
+        verbose: bool | None,
+        wait: bool,
+    ) -> bool:
+        model = content.send(world.store, world.store_spec)
+        records = self._records()
+        self._last_run = submit(
+            world, records, action, content.definition, model, parameters, given
+        )
+        return conclude(self._last_run, records, action, verbose) if wait else True
+
+
+def _numbers(summary: MetricSummary) -> dict[str, float]:
+    return {name: value for name, value in summary if value is not None}
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns values fit for JSON: what isn't plain itself, as NumPy's numbers, as plain ones."""
+    return {flag: value.item() if hasattr(value, "item") else value for flag, value in values.items()}

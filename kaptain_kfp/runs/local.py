@@ -1,0 +1,235 @@
+"""Pipelines on this machine: a Run object, which the supervisor has executed in a pod."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kaptain_kfp.cluster.base import Manifest, ResourceRef
+from kaptain_kfp.cluster.local import LocalCluster
+from kaptain_kfp.exceptions import (
+    KaptainError,
+    ObjectNotFoundError,
+    RunCancelledError,
+    RunFailedError,
+    RunNotFoundError,
+    RunTimeoutError,
+)
+from kaptain_kfp.local.podspec import HOST_IMAGE
+from kaptain_kfp.store.base import Store
+from kaptain_kfp.store.records import Records
+
+from .base import RunHandle, Runner, RunRequest, RunState
+from .local_executor import HOME_VARIABLE, RUN_VARIABLE
+
+__all__ = ["LocalRunHandle", "LocalRunner"]
+
+_RUN_API = "kaptain-kfp.io/v1"
+_EXECUTOR_GRACE_SECONDS = 10
+
+
+class LocalRunner(Runner):
+    """Runs pipelines on this machine.
+
+    Args:
+        cluster: The machine.
+        store: Where the steps leave their records.
+    """
+
+    def __init__(self, cluster: LocalCluster, store: Store) -> None:
+        self._cluster = cluster
+        self._store = store
+
+    def submit(self, request: RunRequest) -> RunHandle:
+        """Starts a run and returns at once."""
+        run_id = str(uuid.uuid4())
+        manifest = {
+            "apiVersion": _RUN_API,
+            "kind": "Run",
+            "metadata": {
+                "name": run_id,
+                "namespace": self._cluster.namespace,
+                "labels": dict(request.labels),
+            },
+            "spec": {
+                "displayName": request.name,
+                "description": request.description,
+                "experiment": request.experiment,
+                "pipelineSpec": request.pipeline,
+                "parameters": request.parameters,
+                "template": _executor_template(run_id, self._cluster.home.root),
+            },
+        }
+        ref = self._cluster.apply(manifest)
+        return LocalRunHandle(self._cluster, self._store, ref, request.experiment)
+
+    def get(self, run_id: str) -> RunHandle:
+        """Returns a run of this home."""
+        ref = ResourceRef(_RUN_API, "Run", self._cluster.namespace, run_id)
+        try:
+            run = self._cluster.get(ref)
+        except ObjectNotFoundError:
+            raise RunNotFoundError(
+                f"There is no run {run_id!r} in {self._cluster.home.root}.",
+                resource=f"Run/{run_id}",
+                reason="NotFound",
+                hint="List the runs with `kaptain runs list`.",
+            ) from None
+        return LocalRunHandle(
+            self._cluster, self._store, ResourceRef.of(run), run["spec"]["experiment"]
+        )
+
+
+class LocalRunHandle(RunHandle):
+    """A run of this machine."""
+
+    def __init__(
+        self, cluster: LocalCluster, store: Store, ref: ResourceRef, experiment: str
+    ) -> None:
+        self._cluster = cluster
+        self._ref = ref
+        self._records = Records(store, experiment)
+
+    def __repr__(self) -> str:
+        return f"<run {self.id} {self.state.value}>"
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._ref.name
+
+    @property
+    def url(self) -> str:
+        """The folder with its artifacts and the outputs of its steps."""
+        return self._cluster.home.run(self.id).as_uri()
+
+    @property
+    def state(self) -> RunState:
+        """Where it stands now."""
+        return _state_of(self._cluster.get(self._ref))
+
+    @property
+    def error(self) -> KaptainError | None:
+        """Why it failed or was cancelled."""
+        run = self._cluster.get(self._ref)
+        state = _state_of(run)
+        if state is RunState.CANCELED:
+            return RunCancelledError(f"The run {self.id} was cancelled.", resource=str(self._ref))
+        if state is not RunState.FAILED:
+            return None
+        told = [r for r in self._records.load() if r.run_id == self.id and r.event == "error"]
+        if told and told[-1].error is not None:
+            return told[-1].error.error(self.url)
+        trouble = (run.get("status") or {}).get("error") or {}
+        return RunFailedError(
+            f"The run {self.id} failed: {trouble.get('message', 'a step of its pipeline failed')}.",
+            resource=str(self._ref),
+            reason=trouble.get("reason", "PipelineFailed"),
+            log_tail=self._tail(),
+            run_url=self.url,
+        )
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """The outputs of its steps: task → output → value (of artifacts: uri and metadata)."""
+        found: dict[str, Any] = {}
+        written = (self._cluster.home.run(self.id) / "artifacts").glob("*/*/executor_output.json")
+        for path in sorted(written, key=lambda path: path.stat().st_mtime):
+            with suppress(ValueError):  # just being written
+                found[path.parent.name] = _outputs_of(json.loads(path.read_text("utf-8")))
+        return found
+
+    def wait(self, timeout: float | None = None, *, verbose: bool = False) -> RunState:
+        """Waits for the end."""
+        relay = threading.Thread(target=self._relay, daemon=True) if verbose else None
+        if relay is not None:
+            relay.start()
+        try:
+            run = self._cluster.wait(self._ref, lambda found: _state_of(found).finished, timeout)
+        except TimeoutError:
+            raise RunTimeoutError(
+                f"The run {self.id} isn't over after {timeout:g} s; it goes on.",
+                resource=str(self._ref),
+                hint="wait() again, or cancel() it.",
+            ) from None
+        if relay is not None:
+            relay.join(timeout=10)
+        error = self.error
+        if error is not None:
+            raise error
+        return _state_of(run)
+
+    def cancel(self) -> None:
+        """Ends the run and every workload that it started."""
+        if self.state.finished:
+            return
+        self._cluster.patch(self._ref, {"spec": {"terminate": True}})
+        self._cluster.wait(self._ref, lambda found: _state_of(found).finished)
+
+    def logs(self, *, follow: bool = False) -> Iterator[str]:
+        """Yields the lines that its steps print; of each executor that it had, in turn."""
+        done: set[str] = set()
+        while True:
+            over = not follow or self.state.finished
+            pods = [pod for pod in self._cluster.pods(self._ref)]
+            fresh = [pod for pod in pods if pod["metadata"]["uid"] not in done]
+            for pod in fresh:
+                done.add(pod["metadata"]["uid"])
+                yield from self._cluster.logs(ResourceRef.of(pod), follow=follow)
+            if over and not fresh:
+                return
+            if not fresh:
+                time.sleep(0.05)
+
+    def _relay(self) -> None:
+        for line in self.logs(follow=True):
+            print(line, flush=True)
+
+    def _tail(self) -> str:
+        pods = self._cluster.pods(self._ref)
+        return self._cluster.log_tail(ResourceRef.of(pods[-1])) if pods else ""
+
+
+def _executor_template(run_id: str, home: Path) -> dict[str, Any]:
+    environment = {
+        HOME_VARIABLE: str(home),
+        RUN_VARIABLE: run_id,
+        "KAPTAIN_TARGET": "local",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if "PYTHONPATH" in os.environ:
+        environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    return {
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": _EXECUTOR_GRACE_SECONDS,
+            "containers": [
+                {
+                    "name": "executor",
+                    "image": HOST_IMAGE,
+                    "command": [sys.executable, "-m", "kaptain_kfp.runs.local_executor"],
+                    "env": [{"name": k, "value": v.replace("$", "$$")} for k, v in environment.items()],
+                }
+            ],
+        }
+    }
+
+
+def _state_of(run: Manifest) -> RunState:
+    return RunState.of((run.get("status") or {}).get("state", "PENDING"))
+
+
+def _outputs_of(written: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = dict(written.get("parameterValues", {}))
+    for name, listed in written.get("artifacts", {}).items():
+        for artifact in listed.get("artifacts", ()):
+            values[name] = {"uri": artifact["uri"], "metadata": artifact.get("metadata", {})}
+    return values

@@ -1,0 +1,76 @@
+"""The program that executes one pipeline run on this machine, by `kfp.local`.
+
+Run as ``python -m kaptain_kfp.runs.local_executor`` in a pod of its own. Exit code 0: the pipeline
+succeeded; 1: it failed. Killed, it may be run again: steps find by name what they began.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kaptain_kfp.local.home import Home
+from kaptain_kfp.local.objects import Objects
+
+from .local_spec import with_own_components
+
+__all__ = ["HOME_VARIABLE", "RUN_VARIABLE", "main"]
+
+HOME_VARIABLE = "KAPTAIN_HOME"
+RUN_VARIABLE = "KAPTAIN_RUN_ID"
+
+
+def main() -> int:
+    """Executes the run that the environment names."""
+    home = Home(Path(os.environ[HOME_VARIABLE]))
+    run_id = os.environ[RUN_VARIABLE]
+    spec = Objects(home.root).get("Run", run_id)["spec"]
+    folder = home.run(run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as programs:
+        _use_wrapped_interpreter(Path(programs))
+        return _execute(spec["pipelineSpec"], spec.get("parameters", {}), folder / "artifacts")
+
+
+def _execute(pipeline: Mapping[str, Any], parameters: Mapping[str, Any], root: Path) -> int:
+    from kfp import local
+    from kfp.components import load_component_from_text
+
+    # What `kfp.local` says about settings that mean something on a cluster only.
+    warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*")
+    warnings.filterwarnings("ignore", message="You may be attemping to run a task", category=RuntimeWarning)
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True
+    )
+    component = load_component_from_text(json.dumps(with_own_components(pipeline)))
+    try:
+        component(**parameters)
+    except RuntimeError as error:
+        print(f"error: {error}", flush=True)
+        return 1
+    return 0
+
+
+def _use_wrapped_interpreter(folder: Path) -> None:
+    """Lets steps start as plain ``python3``.
+
+    `kfp.local` puts the interpreter's path, unquoted, in place of every ``python3`` of a step's
+    command, also within the values of its parameters. With a wrapper of that very name in PATH
+    there is nothing to replace, and paths with blanks work.
+    """
+    wrapper = folder / "python3"
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o700)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    sys.executable = "python3"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

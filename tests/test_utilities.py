@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from kaptain_kfp.utilities import blank, none_or_blank, sanitize_string
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dev/mnist", "dev-mnist"),
+        ("MNIST", "mnist"),
+        ("Wine Classification", "wine-classification"),
+        ("/a/b/", "a-b"),
+        ("a_b.c", "a-b-c"),
+        ("--x--", "x"),
+        ("a--b", "a--b"),
+        ("größe", "gr--e"),
+        ("数字", ""),
+        ("", ""),
+    ],
+)
+def test_sanitize_string(text: str, expected: str) -> None:
+    assert sanitize_string(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("", True), (" \t\n", True), ("a", False), (" a ", False)]
+)
+def test_blank(text: str, expected: bool) -> None:
+    assert blank(text) is expected
+    assert none_or_blank(text) is expected
+
+
+def test_none_is_none_or_blank() -> None:
+    assert none_or_blank(None) is True
