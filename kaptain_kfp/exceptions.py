@@ -37,6 +37,9 @@ KaptainError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 __all__ = [
     "ClusterError",
     "ClusterUnavailableError",
@@ -215,7 +218,26 @@ class StoreNotFoundError(StoreError):
 
 
 class ClusterError(KaptainError):
-    """Raised when the cluster refused or failed a request."""
+    """Raised when the cluster refused or failed a request.
+
+    Args:
+        message: As for every `KaptainError`.
+        code: The HTTP status that an API server answers with, e.g. 404.
+        details: Its structured details: `name`, `kind`, `causes`.
+        **facts: As for every `KaptainError`.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: int | None = None,
+        details: Mapping[str, Any] | None = None,
+        **facts: str | None,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.code = code
+        self.details = dict(details or {})
 
 
 class ObjectNotFoundError(ClusterError):

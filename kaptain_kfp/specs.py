@@ -84,8 +84,9 @@ class SourceEntry(Spec):
 
     Attributes:
         path: Where it lies below the code folder, with forward slashes.
-        digest: SHA-256 of its deterministic archive, 64 hex digits.
-        size: Bytes of that archive.
+        digest: SHA-256 over the listing of its content (paths, modes, hashes), 64 hex digits: known
+            without packing it.
+        size: Bytes of its archive in the store.
     """
 
     path: Text

@@ -101,7 +101,7 @@ class Supervisor:
         for kind in self._controllers:
             for manifest in self._everything(kind):
                 self._enqueue(manifest)
-        garbage.collect(self._objects, _now())
+        garbage.collect(self._objects)
 
     def _everything(self, kind: str) -> Iterable[Manifest]:
         token = None
@@ -128,19 +128,30 @@ class Supervisor:
                 self._kubelet.note(manifest, deleted=deleted)
             if deleted:
                 vanished.append(manifest["metadata"]["uid"])
+                self._finish_owners(manifest)
+            else:
+                garbage.finish_deletion(self._objects, manifest)
             self._concern(manifest, deleted=deleted)
         if vanished:
             garbage.collect_for(self._objects, vanished)
         return bool(changes)
 
+    def _finish_owners(self, manifest: Manifest) -> None:
+        """Looks whether an owner waited for this object to go (deletion in the foreground)."""
+        metadata = manifest["metadata"]
+        for owner in metadata.get("ownerReferences") or ():
+            with suppress(ObjectNotFoundError):
+                found = self._objects.get(owner["kind"], owner["name"], metadata["namespace"])
+                garbage.finish_deletion(self._objects, found)
+
     def _concern(self, manifest: Manifest, *, deleted: bool) -> None:
         metadata = manifest["metadata"]
-        namespace = metadata["namespace"]
+        namespace = metadata.get("namespace", "")
         if deleted:
             self._unfinished.discard((manifest["kind"], namespace, metadata["name"]))
         elif manifest["kind"] in self._controllers:
             self._enqueue(manifest)
-        for owner in metadata.get("ownerReferences", ()):
+        for owner in metadata.get("ownerReferences") or ():
             if owner["kind"] in self._controllers:
                 self._queue[owner["kind"], namespace, owner["name"]] = None
         run = metadata.get("labels", {}).get("kaptain-kfp/run")

@@ -1,0 +1,1 @@
+"""Where model files and the history of models lie."""

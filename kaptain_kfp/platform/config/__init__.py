@@ -1,0 +1,1 @@
+"""Where credentials come from, one module for each source."""
