@@ -185,8 +185,8 @@ class LocalCluster(Cluster):
         if ref.uid is not None:
             selector += f",involvedObject.uid={ref.uid}"
         found = self._objects.list("Event", ref.namespace, fields=selector).items
-        events = [_event(event) for event in found]
-        return sorted(events, key=lambda event: event.last_seen)
+        found.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        return [_event(event) for event in found]
 
     def _uid(self, pod: ResourceRef) -> str:
         return pod.uid or str(self.get(pod)["metadata"]["uid"])

@@ -29,7 +29,7 @@ from kaptain_kfp.exceptions import (
 from kaptain_kfp.version import __version__
 
 from . import garbage
-from .bell import Bell
+from .bell import Bell, ring
 from .controllers import Controller, EventNote, Manifest, Plan, Ref, load_controllers
 from .events import write_event
 from .home import Home
@@ -83,16 +83,19 @@ class Supervisor:
                 wake = self._kubelet.sync()
                 if self._queue:
                     continue
-                if busy or wake is not None or self._has_work():
+                working = busy or wake is not None or self._has_work()
+                if working:
                     idle_since = time.monotonic()
                 idle = time.monotonic() - idle_since
-                if idle >= self._idle_seconds and self._release_if_idle(lock):
+                if not working and idle >= self._idle_seconds and self._release_if_idle(lock):
                     break
-                bell.wait(self._pause(wake, self._idle_seconds - idle))
+                if not busy:
+                    bell.wait(self._pause(wake, self._idle_seconds - idle))
         self._kubelet.close()
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         self._asked_to_leave = True
+        ring(self._home.root)  # Python goes on waiting after a signal
 
     def _begin_anew(self) -> None:
         """Looks at everything, as after a restart."""

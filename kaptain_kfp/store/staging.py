@@ -188,7 +188,8 @@ def _place_without_links(staging: Path, target: Path) -> bool:
 def _against_deletions(make: Callable[[], None]) -> None:
     """Repeats what fails when a deletion elsewhere removes a folder that is just empty."""
     for _ in range(_ATTEMPTS - 1):
-        with suppress(FileNotFoundError):
+        # mkdir(exist_ok=True) finds the folder there, looks again, and it is gone
+        with suppress(FileNotFoundError, FileExistsError):
             make()
             return
     make()

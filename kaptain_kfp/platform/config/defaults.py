@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -37,14 +38,14 @@ class DefaultMinioConfigurationProvider(S3ConfigurationProvider):
         s3_force_path_style: Write buckets into the path of URLs; MinIO needs it.
 
     Attributes:
-        secret_name: The Secret that holds the credentials.
+        secret_name: The Secret that holds the credentials; None where keys were given.
         secret_keys: Its entries, by the environment variables that they are for.
 
     Raises:
         ConfigurationError: A value can't be used, or only one of the two keys is given.
     """
 
-    secret_name: ClassVar[str | None] = "minio-creds-secret"
+    secret_name: str | None = "minio-creds-secret"
     secret_keys: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"AWS_ACCESS_KEY_ID": "accesskey", "AWS_SECRET_ACCESS_KEY": "secretkey"}
     )
@@ -61,6 +62,7 @@ class DefaultMinioConfigurationProvider(S3ConfigurationProvider):
     ) -> None:
         self._credentials = None
         if aws_access_key_id or aws_secret_access_key or aws_session_token:
+            self.secret_name = None
             self._credentials = S3Credentials.of(
                 aws_access_key_id or "", aws_secret_access_key or "", aws_session_token
             )
@@ -88,11 +90,10 @@ class DefaultMinioConfigurationProvider(S3ConfigurationProvider):
                 resource=f"Secret/{self.secret_name}",
                 hint="Add it, or give a storage_config_provider with keys of its own.",
             )
-        return type(self)(
+        resolved = copy.copy(self)
+        resolved._credentials = S3Credentials.of(
             secret[self.secret_keys["AWS_ACCESS_KEY_ID"]],
             secret[self.secret_keys["AWS_SECRET_ACCESS_KEY"]],
-            region_name=self.region_name,
-            s3_endpoint=self.s3_endpoint,
-            s3_signature_version=self.s3_signature_version,
-            s3_force_path_style=self.s3_force_path_style,
+            None,
         )
+        return resolved

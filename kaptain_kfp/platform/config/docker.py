@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DockerConfigurationProvider"]
 
 _CREDENTIALS = ("auth", "username", "password", "identitytoken", "registrytoken")
-_AUTH_REMEDY = "Give base64 of user:password: printf '%s' 'user:password' | base64 -w0."
+_AUTH_REMEDY = "Give base64 of user:password: printf '%s' 'user:password' | base64 | tr -d '\\n'."
 _FILE_REMEDY = (
     "Run `docker login`, or give DockerConfigurationProvider.from_file(path) "
     "or DockerConfigurationProvider(config_json)."
@@ -79,7 +79,7 @@ class DockerConfigurationProvider(FileBasedConfigurationProvider):
         config = json.loads(self.config_json.get_secret_value())
         auths = {
             host: {name: entry[name] for name in _CREDENTIALS if entry.get(name)}
-            for host, entry in config.get("auths", {}).items()
+            for host, entry in (config.get("auths") or {}).items()
         }
         auths = {host: entry for host, entry in auths.items() if entry}
         if not auths and (config.get("credHelpers") or config.get("credsStore")):
@@ -92,17 +92,22 @@ class DockerConfigurationProvider(FileBasedConfigurationProvider):
 
 def _check(text: str, source: str) -> None:
     config = _parsed(text, source)
-    for field in ("auths", "credHelpers"):
-        if not isinstance(config.get(field, {}), dict):
-            raise _wrong(text, source, field, "must be an object with a registry as each key")
-    for host, entry in config.get("auths", {}).items():
+    for field, kind in (("auths", dict), ("credHelpers", dict), ("credsStore", str)):
+        if config.get(field) is not None and not isinstance(config[field], kind):
+            wanted = "text" if kind is str else "an object with a registry as each key"
+            raise _wrong(text, source, field, f"must be {wanted}")
+    for host, entry in (config.get("auths") or {}).items():
         if not isinstance(entry, dict):
             raise _wrong(text, source, host, 'must be an object such as {"auth": "..."}')
-        for name in _CREDENTIALS:
-            if not isinstance(entry.get(name, ""), str):
-                raise _wrong(text, source, host, f"has a {name} that isn't text")
-        if entry.get("auth"):
-            _check_auth(text, source, host, entry["auth"])
+        _check_entry(text, source, host, entry)
+
+
+def _check_entry(text: str, source: str, host: str, entry: dict[str, Any]) -> None:
+    for name in _CREDENTIALS:
+        if not isinstance(entry.get(name, ""), str):
+            raise _wrong(text, source, host, f"has a {name} that isn't text")
+    if entry.get("auth"):
+        _check_auth(text, source, host, entry["auth"])
 
 
 def _parsed(text: str, source: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -98,7 +98,7 @@ class S3ConfigurationProvider(
     """
 
     DEFAULT_FILE = ".aws/credentials"
-    secret_name: ClassVar[str | None] = None
+    secret_name: str | None = None
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class S3ConfigurationProvider(
             )
         self.region_name = region_name.strip()
         self.s3_endpoint = _endpoint(s3_endpoint)
-        self.s3_signature_version = s3_signature_version or None
+        self.s3_signature_version = (s3_signature_version or "").strip() or None
         self.s3_force_path_style = s3_force_path_style
 
     def __repr__(self) -> str:
@@ -254,7 +254,7 @@ def _bad_endpoint(problem: str) -> ConfigurationError:
     return ConfigurationError(f"s3_endpoint (S3_ENDPOINT) {problem}.", hint=hint)
 
 
-def _read_credentials(path: Path) -> dict[str, str]:
+def _read_credentials(path: Path) -> dict[str, Any]:
     text = read_text(path, "The AWS credentials file", _FILE_REMEDY)
     # keys may hold a percent sign
     parser = configparser.ConfigParser(interpolation=None)
@@ -272,8 +272,10 @@ def _read_credentials(path: Path) -> dict[str, str]:
     section = {name: parser.get("default", name, fallback="").strip() for name in _CREDENTIALS}
     missing = [name for name in _REQUIRED if not section[name]]
     if missing:
+        # at the start of a line: a comment may name the section, too
+        line = line_of(f"\n{text}", "\n[default]")
+        where = "" if line is None else f", line {line}"
         raise ConfigurationError(
-            f"{path}, line {line_of(text, '[default]')}: [default] has no {' and no '.join(missing)}.",
-            hint=_FILE_REMEDY,
+            f"{path}{where}: [default] has no {' and no '.join(missing)}.", hint=_FILE_REMEDY
         )
     return {name: value for name, value in section.items() if value}

@@ -1,0 +1,56 @@
+"""Local worlds for tests: made, looked into, and ended without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from kaptain_kfp.local.client import supervised
+from kaptain_kfp.local.home import Home
+from kaptain_kfp.local.processes import end_pod, mark_of, marked
+
+__all__ = ["end_home", "pod_processes", "supervisor_pid"]
+
+_LEAVING_SECONDS = 10.0
+
+
+def supervisor_pid(home: Path) -> int | None:
+    """Returns the process id of a home's supervisor, or None where there is none."""
+    place = Home(home)
+    if not supervised(place):
+        return None
+    with suppress(OSError, ValueError, KeyError):
+        return int(json.loads(place.supervisor_info.read_text("utf-8"))["pid"])
+    return None
+
+
+def pod_processes(home: Path) -> dict[int, str]:
+    """Returns the processes of a home's pods: pid → uid of the pod."""
+    ours = mark_of(Home(home).pods)
+    return {
+        pid: mark[len(ours) :] for pid, mark in marked().items() if mark.startswith(ours)
+    }
+
+
+def end_home(home: Path) -> None:
+    """Ends the supervisor and all pods of a home; what is in its folder stays.
+
+    Raises:
+        TimeoutError: The supervisor doesn't leave.
+    """
+    deadline = time.monotonic() + _LEAVING_SECONDS
+    while supervised(Home(home)):
+        pid = supervisor_pid(home)
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the supervisor of {home} doesn't leave")
+        time.sleep(0.02)
+    ours = mark_of(Home(home).pods)
+    for uid in set(pod_processes(home).values()):
+        end_pod(ours + uid)
