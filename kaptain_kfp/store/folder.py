@@ -173,13 +173,12 @@ class FolderStore(Store):
 
     def _entries(self, prefix: str, recursive: bool) -> Iterator[Entry]:
         path = self._path(prefix)
-        found = self._look(path) if prefix else None
-        if found and not stat.S_ISDIR(found.st_mode):
-            if stat.S_ISREG(found.st_mode):
+        if prefix:
+            found = self._look(path)
+            if found and stat.S_ISREG(found.st_mode):
                 yield Entry(prefix, found.st_size)
-            return
-        if prefix and found is None:
-            return
+            if not found or not stat.S_ISDIR(found.st_mode):
+                return
         start = f"{prefix}/" if prefix else ""
         with explained(f"Listing {path}", path):
             for name, size in walk(path, recursive=recursive):

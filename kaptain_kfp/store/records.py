@@ -46,6 +46,11 @@ class Records:
     def __repr__(self) -> str:
         return f"Records({self._store!r}, {self._model_id!r})"
 
+    @property
+    def store(self) -> Store:
+        """Where the model lies."""
+        return self._store
+
     def append(self, record: Record) -> bool:
         """Adds a record.
 

@@ -154,6 +154,8 @@ def test_uploading_a_pipe_does_not_wait(store: FolderStore, tmp_path: Path) -> N
     os.mkfifo(tmp_path / "models" / "pipe")
     with pytest.raises(StoreNotFoundError):
         store.read("pipe")
+    assert store.size("pipe") is None
+    assert list(store.list("pipe")) == []
 
 
 def test_a_base_that_is_a_file(tmp_path: Path) -> None:

@@ -181,6 +181,11 @@ def test_tasks_with_odd_names_have_records_too(records: Records) -> None:
     assert len(records.load()) == 5
 
 
+def test_says_whose_it_is(records: Records, store: CountingStore) -> None:
+    assert records.store is store
+    assert repr(records) == f"Records({store!r}, 'dev/mnist')"
+
+
 def test_knows_what_it_has_not(records: Records) -> None:
     assert records.load() == []
     assert records.get("a-t-outcome") is None
@@ -255,7 +260,7 @@ def test_looks_at_nothing_but_records(records: Records, store: CountingStore) ->
     [
         (b"", "Expecting value"),
         (b"{", "Expecting property name"),
-        (b"\xff\xfe", "decode"),
+        (b"\xff{", "decode"),
         (b"[]", "isn't a record"),
         (b"{}", "model_id: Field required"),
         (b'{"model_id": 5}', "model_id: Input should be a valid string"),

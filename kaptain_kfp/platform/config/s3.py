@@ -126,6 +126,10 @@ class S3ConfigurationProvider(
             raise ConfigurationError(
                 "region_name is blank.", hint=f"Give a region such as {_DEFAULT_REGION!r}."
             )
+        if not isinstance(s3_force_path_style, bool):
+            raise ConfigurationError(
+                f"s3_force_path_style can't be {s3_force_path_style!r}.", hint="Use True or False."
+            )
         self.region_name = region_name.strip()
         self.s3_endpoint = _endpoint(s3_endpoint)
         self.s3_signature_version = (s3_signature_version or "").strip() or None
