@@ -96,9 +96,10 @@ def test_positions() -> None:
     ],
 )
 def test_arguments_are_attributes_that_can_be_assigned(name: str, value: Any) -> None:
-    config = Config(**{"docker_config_provider": None, "storage_config_provider": None})
+    config = Config(None, None)
     setattr(config, name, value)
-    given = {"docker_config_provider": None, "storage_config_provider": None, name: value}
+    given: dict[str, Any] = {"docker_config_provider": None, "storage_config_provider": None}
+    given[name] = value
     assert getattr(config, name) == getattr(Config(**given), name) == value
 
 
@@ -262,7 +263,7 @@ def test_target(
 
 def test_bad_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAPTAIN_TARGET", "cloud")
-    with pytest.raises(ConfigurationError, match="^KAPTAIN_TARGET can't be 'cloud'") as raised:
+    with pytest.raises(ConfigurationError, match=r"^KAPTAIN_TARGET can't be 'cloud'") as raised:
         resolve_target()
     assert "'local'" in str(raised.value.hint)
 

@@ -43,7 +43,7 @@ def test_line(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_time_format(capsys: pytest.CaptureFixture[str], time_format: str, time: str) -> None:
     envs.LOG_TIMEFORMAT = time_format
-    record = logging.makeLogRecord({"msg": "x", "levelname": "INFO", "name": "kaptain-log"})
+    record = logging.LogRecord("kaptain-log", logging.INFO, "", 0, "x", None, None)
     record.created, record.msecs = 15_000_000.007, 7
     get_logger().handle(record)
     assert capsys.readouterr().err == f"{time} kaptain-log[INFO]: x\n"
@@ -88,8 +88,14 @@ def test_a_level_that_was_set_before_stays() -> None:
     assert done.stderr == ""
 
 
-def test_a_message_that_cannot_be_written_does_not_end_the_program(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    get_logger().info("%d", "no number")
-    assert "Logging error" in capsys.readouterr().err
+def test_a_message_that_cannot_be_formatted_does_not_end_the_program() -> None:
+    program = (
+        "from kaptain_kfp.logs import get_logger\n"
+        "get_logger().info('%d', 'no number')\n"
+        "print('still here')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "still here\n"
+    assert "--- Logging error ---" in done.stderr

@@ -1,0 +1,1 @@
+"""What runs workloads: the contract, this machine, and what a workload became."""

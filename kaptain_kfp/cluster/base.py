@@ -7,12 +7,15 @@ one path through the code.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["Cluster", "Event", "Manifest", "ResourceRef"]
+__all__ = ["Cluster", "Event", "Manifest", "Propagation", "ResourceRef"]
+
+Propagation = Literal["Background", "Foreground", "Orphan"]
+"""What becomes of the objects that a deleted one owns."""
 
 Manifest = Mapping[str, Any]
 
@@ -126,7 +129,7 @@ class Cluster(ABC):
         """
 
     @abstractmethod
-    def pods(self, ref: ResourceRef) -> list[Manifest]:
+    def pods(self, ref: ResourceRef) -> Sequence[Manifest]:
         """Returns the pods of a workload, by name."""
 
     @abstractmethod
@@ -147,7 +150,7 @@ class Cluster(ABC):
         """Changes an object by a merge patch (RFC 7386); returns what it is then."""
 
     @abstractmethod
-    def delete(self, ref: ResourceRef, *, propagation: str = "Background") -> None:
+    def delete(self, ref: ResourceRef, *, propagation: Propagation = "Background") -> None:
         """Deletes an object and what it owns; one that is gone already is no error."""
 
     @abstractmethod
@@ -155,5 +158,5 @@ class Cluster(ABC):
         """Returns whether a pipeline run is cancelled, or being cancelled; quick."""
 
     @abstractmethod
-    def events(self, ref: ResourceRef) -> list[Event]:
+    def events(self, ref: ResourceRef) -> Sequence[Event]:
         """Returns what the cluster said about an object, the oldest first."""

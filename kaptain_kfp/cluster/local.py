@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,7 +18,7 @@ from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, LABEL_MANAGED_BY, MANAGED_BY
 
-from .base import Cluster, Event, Manifest, ResourceRef
+from .base import Cluster, Event, Manifest, Propagation, ResourceRef
 
 __all__ = ["LocalCluster"]
 
@@ -111,7 +111,7 @@ class LocalCluster(Cluster):
                 if not bell.wait(pause):
                     ensure_supervisor(self._home)
 
-    def pods(self, ref: ResourceRef) -> list[Manifest]:
+    def pods(self, ref: ResourceRef) -> Sequence[Manifest]:
         """Returns the pods of a workload, by name."""
         if ref.kind == "Pod":
             return [self.get(ref)]
@@ -163,7 +163,7 @@ class LocalCluster(Cluster):
         ensure_supervisor(self._home)
         return changed
 
-    def delete(self, ref: ResourceRef, *, propagation: str = "Background") -> None:
+    def delete(self, ref: ResourceRef, *, propagation: Propagation = "Background") -> None:
         """Deletes an object and what it owns."""
         with suppress(ObjectNotFoundError):
             self._objects.delete(
@@ -179,7 +179,7 @@ class LocalCluster(Cluster):
             return True  # deleted: nobody wants its work any more
         return bool(run["spec"].get("terminate"))
 
-    def events(self, ref: ResourceRef) -> list[Event]:
+    def events(self, ref: ResourceRef) -> Sequence[Event]:
         """Returns what the cluster said about an object, the oldest first."""
         selector = f"involvedObject.kind={ref.kind},involvedObject.name={ref.name}"
         if ref.uid is not None:

@@ -1,0 +1,1 @@
+"""From an action of a model to a pipeline."""

@@ -55,7 +55,7 @@ def _readme(name: str, component: Any) -> str:
         "```python",
         "from kfp import components",
         "",
-        f'{name.replace("-", "_")} = components.load_component_from_file('
+        f"{name.replace('-', '_')} = components.load_component_from_file("
         f'"components/{name}/component.yaml")',
         "```",
         "",

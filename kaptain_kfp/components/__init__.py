@@ -1,0 +1,1 @@
+"""The reusable pipeline components, one file each, and what their steps share."""

@@ -45,7 +45,7 @@ def train(  # noqa: D417 - kfp describes the outputs itself
         hyperparameters: Flags of the training script with their values, e.g. {"--lr": "0.01"}.
         args: Further flags of the script that aren't hyperparameters.
         workers: Replicas that train together, the chief included; others than TensorFlow and PyTorch have one.
-        resources: What each replica has: cpu_request, cpu_limit, memory_request, memory_limit, gpu_limit.
+        resources: For each replica: cpu_request, cpu_limit, memory_request, memory_limit, gpu_limit.
         policy: timeout_seconds (7 days), ttl_seconds_after_finished, force_cleanup.
         run_id: The pipeline run: dsl.PIPELINE_JOB_ID_PLACEHOLDER.
         dag_id: The surrounding DAG's execution: dsl.PIPELINE_TASK_ID_PLACEHOLDER.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,16 +107,16 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     pods = cluster.pods(ref)
     relay.follow([pod for pod in pods if _has_log(pod)])
     relay.finish()
-    error = _error_of(workload, verdict_of(workload), pods, relay)
+    failed = _error_of(workload, verdict_of(workload), pods, relay)
     if policy.force_cleanup:
         cluster.delete(ref)
-    if error is not None:
-        raise error
+    if failed is not None:
+        raise failed
     return Finished(str(ref), relay.tail, relay.metrics)
 
 
 def _error_of(
-    workload: Manifest, verdict: Verdict, pods: list[Manifest], relay: LogRelay
+    workload: Manifest, verdict: Verdict, pods: Sequence[Manifest], relay: LogRelay
 ) -> KaptainError | None:
     if verdict.phase is Phase.SUCCEEDED:
         return None

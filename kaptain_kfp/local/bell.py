@@ -1,9 +1,9 @@
 """The doorbell: how processes learn that something changed, without asking again and again.
 
-Each waiter owns a FIFO in ``<home>/bells``, named ``<pid>-<random>``. Who changed something writes one
-byte into each of them, after its commit. A full FIFO was rung already; one that nobody reads belongs
-to a process that is gone. Where there are no FIFOs (some network file systems), waiting is looking
-often.
+Each waiter owns a FIFO in ``<home>/bells``, named ``<pid>-<random>``. Who changed something writes
+one byte into each of them, after its commit. A full FIFO was rung already; one that nobody reads
+belongs to a process that is gone. Where there are no FIFOs (some network file systems), waiting is
+looking often.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ class Database:
             f"The local world's database was damaged ({error}); it is kept as {aside}.",
             resource=str(self.path),
             reason="Corrupt",
-            hint="The next call begins with an empty one. Models, records and images are not in it.",
+            hint="The next call begins with an empty one; models, records and images aren't in it.",
         )
 
 

@@ -44,7 +44,8 @@ def exists(kind: Kind, name: str) -> ObjectExistsError:
 def conflict(kind: Kind, name: str, why: str | None = None) -> ObjectConflictError:
     """The object changed since it was read, or is another one by now."""
     why = why or (
-        "the object has been modified; please apply your changes to the latest version and try again"
+        "the object has been modified; "
+        "please apply your changes to the latest version and try again"
     )
     return ObjectConflictError(
         f'Operation cannot be fulfilled on {kind.resource} "{name}": {why}',

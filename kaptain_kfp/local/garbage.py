@@ -1,7 +1,7 @@
 """The garbage collector: objects go with their owners.
 
-Owners count by uid: one of the same name, but made anew, is another. An object goes once none of its
-owners is there any more; before, references to those that are gone are taken out of it.
+Owners count by uid: one of the same name, but made anew, is another. An object goes once none of
+its owners is there any more; before, references to those that are gone are taken out of it.
 """
 
 from __future__ import annotations

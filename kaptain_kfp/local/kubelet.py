@@ -260,7 +260,7 @@ class Kubelet:
 
     def _forget(self, uid: str) -> None:
         for memory in (self._pods, self._preparing, self._shims, self._spawned, self._kill_at):
-            memory.pop(uid, None)  # type: ignore[attr-defined]
+            memory.pop(uid, None)
 
 
 def _phase(pod: Manifest) -> str:

@@ -10,7 +10,7 @@ import json
 import random
 import sqlite3
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _LOG_KEPT = 10_000
 _COMPACT_EVERY = 512
 _SERVER_FIELDS = ("uid", "creationTimestamp", "resourceVersion", "generation", "deletionTimestamp")
-_PATCHES = {
+_PATCHES: Mapping[str, Callable[[Any, Any], Any]] = {
     "merge": patches.merge_patch,
     "json": patches.json_patch,
     "strategic": patches.strategic_merge_patch,
@@ -145,7 +145,9 @@ class Objects:
         place = after
         for space, name, body in connection.execute(query, values):
             if limit is not None and len(items) == limit:
-                remaining = None if labels or fields else _remaining(connection, query, values, limit)
+                remaining = (
+                    None if labels or fields else _remaining(connection, query, values, limit)
+                )
                 return Page(items, revision, json.dumps(place), remaining)
             manifest = json.loads(body)
             if by_labels(manifest["metadata"].get("labels") or {}) and by_fields(manifest):
@@ -193,7 +195,7 @@ class Objects:
         found = kind_of(kind)
         with self._writing() as connection:
             before = self._get_of(connection, found, name, _space(found, namespace))
-            after = _PATCHES[form](before, patch)  # type: ignore[operator]
+            after = _PATCHES[form](before, patch)
             wanted = after["metadata"].get("resourceVersion")
             _check_version(found, before, wanted, after["metadata"].get("uid"))
             return _replace(connection, found, before, after, status, dry_run)
@@ -245,7 +247,7 @@ class Objects:
         labels: str | Mapping[str, str] | None = None,
         fields: str | None = None,
         limit: int = 1000,
-    ) -> list[Change]:
+    ) -> Sequence[Change]:
         """Returns what happened after a resourceVersion, in order.
 
         An object that enters a selection is ADDED, one that leaves it DELETED.
@@ -279,12 +281,14 @@ class Objects:
         """Returns the newest resourceVersion."""
         return _revision(self._database.connection())
 
-    def dependents(self, uid: str) -> list[Object]:
+    def dependents(self, uid: str) -> Sequence[Object]:
         """Returns the objects that name this uid as an owner, by name."""
         rows = self._database.connection().execute(
             "SELECT body FROM objects JOIN owners USING (uid) WHERE owner = ?", [uid]
         )
-        return sorted((json.loads(row[0]) for row in rows), key=lambda o: str(o["metadata"]["name"]))
+        return sorted(
+            (json.loads(row[0]) for row in rows), key=lambda o: str(o["metadata"]["name"])
+        )
 
     def has_uid(self, uid: str) -> bool:
         """Returns whether an object of that uid is there."""
@@ -443,7 +447,10 @@ def _revision(connection: sqlite3.Connection) -> int:
 def _check_version(kind: Kind, before: Object, version: str | None, uid: str | None) -> None:
     metadata = before["metadata"]
     if uid and uid != metadata["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {metadata['uid']}"
+        why = (
+            f"Precondition failed: UID in precondition: {uid}, "
+            f"UID in object meta: {metadata['uid']}"
+        )
         raise errors.conflict(kind, metadata["name"], why)
     if version and version != metadata["resourceVersion"]:
         raise errors.conflict(kind, metadata["name"])

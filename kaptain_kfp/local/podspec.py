@@ -1,9 +1,9 @@
 """From a Pod manifest to the process that this machine starts for it: pure functions.
 
 A container gets what Kubernetes would give it, as far as a process can have it: its own folder with
-the image's code, its environment (with Secrets and fields resolved), ``$(NAME)`` expanded in command
-and arguments. A volume is a folder of its own; where command, arguments or environment name its
-mount path, they are given the folder's path instead.
+the image's code, its environment (with Secrets and fields resolved), ``$(NAME)`` expanded in
+command and arguments. A volume is a folder of its own; where command, arguments or environment name
+its mount path, they are given the folder's path instead.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finding and ending all processes of a pod, also those that tried to get away.
 
-Every process of a pod inherits the variable `KAPTAIN_POD`, whose value names the home and the pod. A
-process that left its group, its session or its parent still carries it, and no other process ever
+Every process of a pod inherits the variable `KAPTAIN_POD`, whose value names the home and the pod.
+A process that left its group, its session or its parent still carries it, and no other process ever
 does: so nothing outlives its pod, and a pid that the system gave away again is never mistaken for
 one of ours.
 """

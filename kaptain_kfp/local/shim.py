@@ -65,7 +65,13 @@ def become(launch: dict) -> None:  # type: ignore[type-arg]
         os.dup2(nothing, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
+        for number in (
+            signal.SIGTERM,
+            signal.SIGINT,
+            signal.SIGHUP,
+            signal.SIGPIPE,
+            signal.SIGCHLD,
+        ):
             signal.signal(number, signal.SIG_DFL)
         command = launch["command"]
         try:

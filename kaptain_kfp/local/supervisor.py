@@ -1,8 +1,8 @@
 """The one process per home that does the work: controllers, kubelet, garbage collection.
 
 Started by whoever needs it (see `kaptain_kfp.local.client`), single by a lock, gone when nothing
-is left to do. Everything that it knows is in the database and the pods' folders, so it may be killed
-at any moment.
+is left to do. Everything that it knows is in the database and the pods' folders, so it may be
+killed at any moment.
 """
 
 from __future__ import annotations
@@ -195,7 +195,9 @@ class Supervisor:
             self._timers[key] = plan.requeue_at
 
     def _children(self, controller: Controller, manifest: Manifest) -> list[Manifest]:
-        found = {c["metadata"]["uid"]: c for c in self._objects.dependents(manifest["metadata"]["uid"])}
+        found = {
+            c["metadata"]["uid"]: c for c in self._objects.dependents(manifest["metadata"]["uid"])
+        }
         namespace = manifest["metadata"]["namespace"]
         for kind, selector in controller.related(manifest).items():
             for child in self._objects.list(kind, namespace, labels=selector).items:

@@ -1,0 +1,1 @@
+"""From specs to Kubernetes manifests: pure functions."""

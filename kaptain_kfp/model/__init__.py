@@ -1,0 +1,1 @@
+"""The model: its facade, properties, states and actions."""

@@ -60,16 +60,12 @@ def submit(
     )
     handle = world.runner.submit(request)
     submission = Submission(definition=definition, parameters=dict(given), url=handle.url)
-    records.append(
-        records.new(handle.id, _RUN_TASK, "submitted", action, submission=submission)
-    )
+    records.append(records.new(handle.id, _RUN_TASK, "submitted", action, submission=submission))
     get_logger().info("%s %s: run %s submitted.", action, model.identity.id, handle.id)
     return handle
 
 
-def conclude(
-    handle: RunHandle, records: Records, action: Action, verbose: bool | None
-) -> bool:
+def conclude(handle: RunHandle, records: Records, action: Action, verbose: bool | None) -> bool:
     """Follows a run to its end; an interrupt cancels it.
 
     Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any, Dict, List, NoReturn, Optional  # noqa: UP035 - as documented
+from typing import Any, NoReturn
 
 from kaptain_kfp.config import Config, config_or_default
 from kaptain_kfp.exceptions import RunNotFoundError, UndefinedModelProperty
@@ -29,11 +29,13 @@ from .validation import (
     checked_policy,
     checked_resources,
     checked_workers,
+    defined,
     require,
 )
 from .world import World, world_of
 
 __all__ = ["Model"]
+
 
 class Model:
     """A machine learning model.
@@ -77,19 +79,17 @@ class Model:
         main_file: str,
         image_name: str,
         base_image: str,
-        extra_files: Optional[List[str]] = None,
-        requirements: Optional[str] = None,
-        labels: Optional[List[str]] = None,
-        config: Optional[Config] = None,
-        serving_config: Optional[Dict[str, str]] = None,
+        extra_files: list[str] | None = None,
+        requirements: str | None = None,
+        labels: list[str] | None = None,
+        config: Config | None = None,
+        serving_config: dict[str, str] | None = None,
     ) -> None:
         self.id = validate_model_id(require("id", id))
         self.name = require("name", name)
         self.description = require("description", description)
         self.version = require("version", version)
-        if framework is None:
-            require("framework", framework)
-        self.framework = ModelFramework.of(framework)
+        self.framework = ModelFramework.of(defined("framework", framework))
         self.framework_version = require("framework_version", framework_version)
         self.main_file = require("main_file", main_file)
         self.image_name = require("image_name", image_name)
@@ -108,7 +108,7 @@ class Model:
         return f"<Model {self.id} {self.version} ({self.framework.value}), {self.state.value}>"
 
     @classmethod
-    def attach(cls, id: str, *, config: Optional[Config] = None) -> Model:
+    def attach(cls, id: str, *, config: Config | None = None) -> Model:
         """Returns a model that was worked with before, as its records tell: after a restart.
 
         Args:
@@ -126,7 +126,7 @@ class Model:
             raise UndefinedModelProperty(
                 f"No run of a model {id!r} was ever submitted to {world.store.uri}.",
                 resource=id,
-                hint="Correct the id, the config's store, or make the Model with all its properties.",
+                hint="Correct the id or the config, or make the Model with all its properties.",
             )
         definition = told[-1].definition
         identity = definition.identity
@@ -159,7 +159,7 @@ class Model:
         return self._status().revision or self._first_revision
 
     @property
-    def hyperparameters(self) -> Optional[Dict[str, Any]]:
+    def hyperparameters(self) -> dict[str, Any] | None:
         """Hyperparameters of the model as defined through an action.
 
         After a training the values given, after a tuning the best ones found (as text).
@@ -167,18 +167,18 @@ class Model:
         return self._status().hyperparameters
 
     @property
-    def metrics(self) -> Optional[Dict[str, Dict[str, float]]]:
+    def metrics(self) -> dict[str, dict[str, float]] | None:
         """What its training recorded: name → ``latest``, ``min``, ``max``."""
         found = self._status().metrics
         return None if found is None else {name: _numbers(found[name]) for name in sorted(found)}
 
     @property
-    def model_uri(self) -> Optional[str]:
+    def model_uri(self) -> str | None:
         """Where the newest trained or tuned model lies."""
         return self._status().model_uri
 
     @property
-    def last_run(self) -> Optional[RunHandle]:
+    def last_run(self) -> RunHandle | None:
         """The newest run of the model, or None; found again after a restart."""
         if self._last_run is None:
             runner = self._world().runner
@@ -190,12 +190,12 @@ class Model:
                 break
         return self._last_run
 
-    def history(self) -> List[Record]:
+    def history(self) -> list[Record]:
         """Returns the records of the model, the oldest first."""
         close_finished_runs(self._records(), self._world().runner)
         return self._records().load()
 
-    def build(self, verbose: Optional[bool] = None, *, wait: bool = True) -> bool:
+    def build(self, verbose: bool | None = None, *, wait: bool = True) -> bool:
         """Builds the image with the model's training code and its requirements.
 
         An image of that name with that content is left as it is, and no run is made.
@@ -221,17 +221,17 @@ class Model:
 
     def train(
         self,
-        hyperparameters: Dict[str, Any],
-        args: Optional[Dict[str, Any]] = None,
-        gpus: Optional[int] = None,
-        cpu: Optional[str] = None,
-        memory: Optional[str] = None,
-        resources: Optional[Resources] = None,
+        hyperparameters: dict[str, Any],
+        args: dict[str, Any] | None = None,
+        gpus: int | None = None,
+        cpu: str | None = None,
+        memory: str | None = None,
+        resources: Resources | None = None,
         workers: int = 2,
-        verbose: Optional[bool] = None,
-        ttl_seconds_after_finished: Optional[int] = None,
-        force_cleanup: Optional[bool] = None,
-        timeout: Optional[int] = constants.DEFAULT_TIMEOUT_SECONDS,
+        verbose: bool | None = None,
+        ttl_seconds_after_finished: int | None = None,
+        force_cleanup: bool | None = None,
+        timeout: int | None = constants.DEFAULT_TIMEOUT_SECONDS,
         *,
         wait: bool = True,
     ) -> bool:
@@ -280,37 +280,37 @@ class Model:
 
     def tune(
         self,
-        hyperparameters: Dict[str, Domain],
-        objectives: List[str],
-        objective_goal: Optional[float] = None,
+        hyperparameters: dict[str, Domain],
+        objectives: list[str],
+        objective_goal: float | None = None,
         objective_type: str = "maximize",
         workers: int = 2,
-        gpus: Optional[int] = None,
-        cpu: Optional[str] = None,
-        memory: Optional[str] = None,
-        resources: Optional[Resources] = None,
+        gpus: int | None = None,
+        cpu: str | None = None,
+        memory: str | None = None,
+        resources: Resources | None = None,
         trials: int = 16,
         parallel_trials: int = 2,
         failed_trials: int = 4,
-        algorithm: Optional[str] = Algorithm.RANDOM.value,
-        algorithm_setting: Optional[dict] = None,  # type: ignore[type-arg]
-        args: Optional[Dict[str, Any]] = None,
-        verbose: Optional[bool] = None,
-        delete_experiment: Optional[bool] = None,
-        ttl_seconds_after_finished: Optional[int] = None,
-        timeout: Optional[int] = constants.DEFAULT_TIMEOUT_SECONDS,
+        algorithm: str | None = Algorithm.RANDOM.value,
+        algorithm_setting: dict | None = None,  # type: ignore[type-arg]
+        args: dict[str, Any] | None = None,
+        verbose: bool | None = None,
+        delete_experiment: bool | None = None,
+        ttl_seconds_after_finished: int | None = None,
+        timeout: int | None = constants.DEFAULT_TIMEOUT_SECONDS,
     ) -> bool:
         """Tunes the model with parallel trials; not in this version."""
         self._later("tune")
 
     def deploy(
         self,
-        model_uri: Optional[str] = None,
+        model_uri: str | None = None,
         autoscale: int = 2,
-        gpus: Optional[int] = None,
-        cpu: Optional[str] = None,
-        memory: Optional[str] = None,
-        resources: Optional[Resources] = None,
+        gpus: int | None = None,
+        cpu: str | None = None,
+        memory: str | None = None,
+        resources: Resources | None = None,
         replace: bool = False,
         **kwargs: str,
     ) -> bool:
@@ -318,7 +318,7 @@ class Model:
         self._later("deploy")
 
     def deploy_canary(
-        self, canary_traffic_percentage: int, model_uri: Optional[str] = None, **kwargs: str
+        self, canary_traffic_percentage: int, model_uri: str | None = None, **kwargs: str
     ) -> None:
         """Deploys the model as a canary; not in this version."""
         self._later("deploy_canary")
@@ -339,14 +339,14 @@ class Model:
         self,
         name: str,
         uri: str,
-        description: Optional[str] = None,
-        features: Optional[List[str]] = None,
-        version: Optional[str] = None,
+        description: str | None = None,
+        features: list[str] | None = None,
+        version: str | None = None,
     ) -> None:
         """Logs an input data set; not in this version."""
         self._later("log_data")
 
-    def log_metrics(self, metrics: dict, metrics_type: str, uri: Optional[str] = None) -> None:  # type: ignore[type-arg]
+    def log_metrics(self, metrics: dict, metrics_type: str, uri: str | None = None) -> None:  # type: ignore[type-arg]
         """Logs evaluation metrics; not in this version."""
         self._later("log_metrics")
 
@@ -439,4 +439,6 @@ def _numbers(summary: MetricSummary) -> dict[str, float]:
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns values fit for JSON: what isn't plain itself, as NumPy's numbers, as plain ones."""
-    return {flag: value.item() if hasattr(value, "item") else value for flag, value in values.items()}
+    return {
+        flag: value.item() if hasattr(value, "item") else value for flag, value in values.items()
+    }

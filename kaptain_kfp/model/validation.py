@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from kaptain_kfp import envs
 from kaptain_kfp.exceptions import (
@@ -16,7 +16,16 @@ from kaptain_kfp.specs import PolicySpec, ResourcesSpec
 from .resources import Resources
 from .values import check_flag, to_text
 
-__all__ = ["checked_arguments", "checked_policy", "checked_resources", "checked_workers", "require"]
+__all__ = [
+    "checked_arguments",
+    "checked_policy",
+    "checked_resources",
+    "checked_workers",
+    "defined",
+    "require",
+]
+
+_T = TypeVar("_T")
 
 _MOST_WORKERS = 10_000
 
@@ -28,10 +37,7 @@ def require(name: str, value: object) -> str:
         UndefinedModelProperty: It is None.
         InvalidModelProperty: It is blank, or no text.
     """
-    if value is None:
-        raise UndefinedModelProperty(
-            f"The model property {name} is None.", hint=f"Give it: Model({name}=...)."
-        )
+    defined(name, value)
     if not isinstance(value, str):
         raise InvalidModelProperty(
             f"The model property {name} must be text, not {type(value).__name__} ({value!r}).",
@@ -40,6 +46,19 @@ def require(name: str, value: object) -> str:
     if not value.strip():
         raise InvalidModelProperty(
             f"The model property {name} is blank.", hint=f"Give it: Model({name}=...)."
+        )
+    return value
+
+
+def defined(name: str, value: _T) -> _T:
+    """Returns a property that must be given.
+
+    Raises:
+        UndefinedModelProperty: It is None.
+    """
+    if value is None:
+        raise UndefinedModelProperty(
+            f"The model property {name} is None.", hint=f"Give it: Model({name}=...)."
         )
     return value
 

@@ -1,0 +1,1 @@
+"""What runs pipelines: the contract and this machine."""

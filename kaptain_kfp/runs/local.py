@@ -179,7 +179,7 @@ class LocalRunHandle(RunHandle):
         done: set[str] = set()
         while True:
             over = not follow or self.state.finished
-            pods = [pod for pod in self._cluster.pods(self._ref)]
+            pods = self._cluster.pods(self._ref)
             fresh = [pod for pod in pods if pod["metadata"]["uid"] not in done]
             for pod in fresh:
                 done.add(pod["metadata"]["uid"])
@@ -216,7 +216,9 @@ def _executor_template(run_id: str, home: Path) -> dict[str, Any]:
                     "name": "executor",
                     "image": HOST_IMAGE,
                     "command": [sys.executable, "-m", "kaptain_kfp.runs.local_executor"],
-                    "env": [{"name": k, "value": v.replace("$", "$$")} for k, v in environment.items()],
+                    "env": [
+                        {"name": k, "value": v.replace("$", "$$")} for k, v in environment.items()
+                    ],
                 }
             ],
         }

@@ -6,6 +6,7 @@ succeeded; 1: it failed. Killed, it may be run again: steps find by name what th
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -14,11 +15,12 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 
+from .local_output import ReadableOutput, without_colour
 from .local_spec import with_own_components
 
 __all__ = ["HOME_VARIABLE", "RUN_VARIABLE", "main"]
@@ -45,17 +47,38 @@ def _execute(pipeline: Mapping[str, Any], parameters: Mapping[str, Any], root: P
 
     # What `kfp.local` says about settings that mean something on a cluster only.
     warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*")
-    warnings.filterwarnings("ignore", message="You may be attemping to run a task", category=RuntimeWarning)
+    warnings.filterwarnings(
+        "ignore", message="You may be attemping to run a task", category=RuntimeWarning
+    )
     local.init(
         runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True
     )
     component = load_component_from_text(json.dumps(with_own_components(pipeline)))
+    sys.stdout = _Readable(sys.stdout)
     try:
         component(**parameters)
     except RuntimeError as error:
-        print(f"error: {error}", flush=True)
+        print(f"error: {without_colour(str(error))}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+class _Readable(io.TextIOBase):
+    """Standard output that shows what a person wants to read."""
+
+    def __init__(self, target: TextIO) -> None:
+        self._target = target
+        self._readable = ReadableOutput()
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Writes the readable ones of all lines that are whole by now."""
+        *whole, self._rest = (self._rest + text).split("\n")
+        for line in whole:
+            for shown in self._readable.lines(line):
+                self._target.write(shown + "\n")
+        self._target.flush()
+        return len(text)
 
 
 def _use_wrapped_interpreter(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""For tests: local worlds, contract suites, a pytest plugin."""

@@ -31,9 +31,7 @@ def supervisor_pid(home: Path) -> int | None:
 def pod_processes(home: Path) -> dict[int, str]:
     """Returns the processes of a home's pods: pid → uid of the pod."""
     ours = mark_of(Home(home).pods)
-    return {
-        pid: mark[len(ours) :] for pid, mark in marked().items() if mark.startswith(ours)
-    }
+    return {pid: mark[len(ours) :] for pid, mark in marked().items() if mark.startswith(ours)}
 
 
 def end_home(home: Path) -> None:

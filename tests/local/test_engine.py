@@ -281,7 +281,7 @@ def test_a_killed_supervisor_is_replaced_and_finds_everything(cluster: LocalClus
 
 def test_a_killed_shim_is_a_lost_pod_and_its_process_goes(cluster: LocalCluster) -> None:
     policy = {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}
-    once = "if [ -e \"$MARK\" ]; then echo again; else touch \"$MARK\"; sleep 1000; fi"
+    once = 'if [ -e "$MARK" ]; then echo again; else touch "$MARK"; sleep 1000; fi'
     mark = {"name": "MARK", "value": str(cluster.home.root / "mark")}
     ref = cluster.apply(job("shimless", once, env=[mark], podFailurePolicy=policy))
     pod = running(cluster, ref)
@@ -318,9 +318,7 @@ def test_there_is_one_supervisor_however_many_ask(kaptain_home: Path) -> None:
         "import sys; from pathlib import Path; from kaptain_kfp.local.client import *;"
         "from kaptain_kfp.local.home import Home; ensure_supervisor(Home(Path(sys.argv[1])))"
     )
-    asking = [
-        subprocess.Popen([sys.executable, "-c", code, str(kaptain_home)]) for _ in range(6)
-    ]
+    asking = [subprocess.Popen([sys.executable, "-c", code, str(kaptain_home)]) for _ in range(6)]
     assert [process.wait() for process in asking] == [0] * 6
     home = Home(kaptain_home)
     eventually(lambda: supervised(home), "one is there")
@@ -354,7 +352,9 @@ def test_an_older_supervisor_gives_way(cluster: LocalCluster) -> None:
     info = cluster.home.supervisor_info
     info.write_text(info.read_text().replace('"version": "', '"version": "0.0.'))
     ensure_supervisor(cluster.home)
-    eventually(lambda: supervisor_pid(cluster.home.root) not in (None, first), "another one is there")
+    eventually(
+        lambda: supervisor_pid(cluster.home.root) not in (None, first), "another one is there"
+    )
     assert finish(cluster, ref).phase is Phase.SUCCEEDED
     assert list(cluster.logs(pod_of(cluster, ref))) == ["done"]
     assert len(cluster.pods(ref)) == 1

@@ -73,6 +73,23 @@ def test_nothing_stays(tmp_path: Path) -> None:
         assert names(tmp_path / "new") == []
 
 
+@pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError])
+def test_folders_that_vanish_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    mkdir, failures = os.mkdir, [error] * 5
+
+    def vanishing(*args: object, **options: object) -> None:
+        if failures:
+            raise failures.pop()(errno.EEXIST, "just deleted")
+        mkdir(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "mkdir", vanishing)
+    write_whole(tmp_path / "a" / "b", b"data")
+    assert failures == []
+    assert (tmp_path / "a" / "b").read_bytes() == b"data"
+
+
 def test_two_at_a_time_have_their_own(tmp_path: Path) -> None:
     with staged(tmp_path) as one, staged(tmp_path) as other:
         assert one != other

@@ -83,9 +83,7 @@ def _at_work(job: Manifest, count: _Count, now: datetime) -> Plan:
     spec = job["spec"]
     limit = spec.get("activeDeadlineSeconds")
     over = None if limit is None else parse_time(status["startTime"]) + timedelta(seconds=limit)
-    wanted = min(
-        int(spec.get("parallelism", 1)), int(spec.get("completions", 1)) - count.succeeded
-    )
+    wanted = min(int(spec.get("parallelism", 1)), int(spec.get("completions", 1)) - count.succeeded)
     missing = max(0, wanted - len(count.active))
     retry_at = _retry_at(count)
     if missing and retry_at is not None and now < retry_at:

@@ -149,7 +149,7 @@ def _lost(pod: Manifest) -> bool:
     status = pod["status"]
     if any(c["type"] == "DisruptionTarget" for c in status.get("conditions", ())):
         return True
-    return int(_terminated(pod).get("exitCode", 137)) > 128  # noqa: PLR2004 - 128 + signal
+    return int(_terminated(pod).get("exitCode", 137)) > 128
 
 
 def _why(pod: Manifest) -> str:

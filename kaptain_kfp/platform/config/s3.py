@@ -235,7 +235,7 @@ class S3ConfigurationProvider(
 
 def _endpoint(given: str | None) -> str | None:
     """Returns the URL of a server, without a slash at its end; None where none is given."""
-    text = (given or "").strip().rstrip("/")
+    text = (given or "").strip()
     if not text:
         return None
     url = text if "://" in text else f"http://{text}"
@@ -250,7 +250,7 @@ def _endpoint(given: str | None) -> str | None:
         raise _bad_endpoint(f"can't be {given!r}")
     if parts.query or parts.fragment or re.search(r"\s", url):
         raise _bad_endpoint(f"can't be {given!r}")
-    return url
+    return url.rstrip("/")
 
 
 def _bad_endpoint(problem: str) -> ConfigurationError:

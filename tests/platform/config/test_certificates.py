@@ -72,5 +72,5 @@ def test_bad_content(tmp_path: Path, body: str, expected: str) -> None:
 
 
 def test_bad_body_names_the_argument() -> None:
-    with pytest.raises(ConfigurationError, match="^certificate_body holds no PEM certificate"):
+    with pytest.raises(ConfigurationError, match=r"^certificate_body holds no PEM certificate"):
         DockerRegistryCertificateProvider("nonsense")

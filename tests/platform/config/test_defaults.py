@@ -105,5 +105,5 @@ def test_own_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_half_a_key() -> None:
-    with pytest.raises(ConfigurationError, match="^aws_secret_access_key is missing"):
+    with pytest.raises(ConfigurationError, match=r"^aws_secret_access_key is missing"):
         DefaultMinioConfigurationProvider("minio-user")

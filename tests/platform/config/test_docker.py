@@ -126,7 +126,7 @@ def test_bad_content(file: Path, text: str, expected: list[str]) -> None:
 
 
 def test_bad_text_names_the_argument() -> None:
-    with pytest.raises(ConfigurationError, match="^config_json isn't valid JSON"):
+    with pytest.raises(ConfigurationError, match=r"^config_json isn't valid JSON"):
         DockerConfigurationProvider("nonsense")
 
 

@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def provider(*args: Any, **kwargs: Any) -> S3ConfigurationProvider:
-    return S3ConfigurationProvider(*KEYS.values(), *args, **kwargs)
+    return S3ConfigurationProvider("AKIDTEST", "top%secret", *args, **kwargs)
 
 
 def test_positions() -> None:
