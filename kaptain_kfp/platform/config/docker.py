@@ -105,7 +105,7 @@ def _check(text: str, source: str) -> None:
 def _check_entry(text: str, source: str, host: str, entry: dict[str, Any]) -> None:
     for name in _CREDENTIALS:
         if not isinstance(entry.get(name, ""), str):
-            raise _wrong(text, source, host, f"has a {name} that isn't text")
+            raise _wrong(text, source, host, f"must give {name} as text")
     if entry.get("auth"):
         _check_auth(text, source, host, entry["auth"])
 
