@@ -27,6 +27,13 @@ from .base import Manifest
 __all__ = ["Phase", "Verdict", "blocked", "failure", "verdict_of"]
 
 _SIGNAL_BASE = 128
+_SIGNAL_HINTS: dict[int, str] = {
+    signal.SIGKILL: "If nobody killed it, the machine ran out of memory: use less, or smaller batches.",
+    signal.SIGSEGV: "It crashed in native code: see that its libraries fit together.",
+    signal.SIGABRT: "A native library gave up: see its last words.",
+    signal.SIGBUS: "Shared memory or disk may be full.",
+    signal.SIGILL: "A native library was built for another processor.",
+}
 _FINAL_WAITING = {
     "ErrImageNeverPull": "Build the image again: model.build().",
     "InvalidImageName": "Correct image_name.",
@@ -147,7 +154,7 @@ def _script_error(
         return WorkloadKilledError(
             f"The script of {resource} was killed by {_signal_name(number)}.",
             reason=reason,
-            hint="If nobody killed it, the machine may have run out of memory.",
+            hint=_SIGNAL_HINTS.get(number),
             **facts,
         )
     return ScriptFailedError(

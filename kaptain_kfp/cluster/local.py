@@ -11,7 +11,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from kaptain_kfp.exceptions import ForeignObjectError, ObjectExistsError, ObjectNotFoundError
+from kaptain_kfp.exceptions import (
+    ForeignObjectError,
+    ObjectConflictError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+)
 from kaptain_kfp.local.bell import Bell
 from kaptain_kfp.local.client import ensure_supervisor
 from kaptain_kfp.local.home import Home
@@ -165,7 +170,8 @@ class LocalCluster(Cluster):
 
     def delete(self, ref: ResourceRef, *, propagation: Propagation = "Background") -> None:
         """Deletes an object and what it owns."""
-        with suppress(ObjectNotFoundError):
+        # A conflict: by now the name belongs to another object.
+        with suppress(ObjectNotFoundError, ObjectConflictError):
             self._objects.delete(
                 ref.kind, ref.name, ref.namespace, propagation=propagation, uid=ref.uid
             )

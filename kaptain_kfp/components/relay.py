@@ -63,8 +63,7 @@ class LogRelay:
     def _relay(self, pod: ResourceRef) -> None:
         for line in self._cluster.logs(pod, follow=True):
             self._tail.append(line)
-            if "=" in line:
-                self._metrics.extend(parse_log([line]))
+            self._metrics.extend(parse_log([line]))
             if self._relayed > _RELAYED_BYTES:
                 continue
             self._relayed += len(line) + 1

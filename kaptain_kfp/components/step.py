@@ -157,6 +157,9 @@ def begin(action: Action, model: Mapping[str, Any], context: RunContext) -> Iter
     try:
         yield step
     except KaptainError as error:
+        if step.cluster_says_cancelled():
+            # What went wrong is that the work was taken away; whoever cancelled leaves the record.
+            sys.exit("The run is being cancelled.")
         step.fail(error)
         sys.exit(f"error: {error}")
     finally:

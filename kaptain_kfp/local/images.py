@@ -38,6 +38,8 @@ CODE_FOLDER = "code"
 VENV_FOLDER = "venv"
 _DIGEST_MARK = "@sha256:"
 _FICLONE = 0x40049409
+_OLD_NAMES = Path(__file__).parents[1] / "compat" / "path"
+"""What lets scripts import their helpers as ``kaptain...``."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ class _Copier:
 
 def _environment(python: Path, venv: Path | None) -> dict[str, str]:
     path = os.pathsep.join((str(python.parent), os.environ.get("PATH", os.defpath)))
-    return {"PATH": path, "VIRTUAL_ENV": str(venv)} if venv else {"PATH": path}
+    environment = {"PATH": path, "PYTHONPATH": str(_OLD_NAMES)}
+    return {**environment, "VIRTUAL_ENV": str(venv)} if venv else environment
 
 
 def _read(file: Path) -> dict[str, Any] | None:

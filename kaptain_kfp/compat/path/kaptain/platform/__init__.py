@@ -1,0 +1,1 @@
+"""The names under which training scripts know their helpers."""

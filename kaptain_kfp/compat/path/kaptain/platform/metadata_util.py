@@ -1,0 +1,5 @@
+"""Records metrics."""
+
+from kaptain_kfp.platform.metadata_util import MetadataUtil
+
+__all__ = ["MetadataUtil"]

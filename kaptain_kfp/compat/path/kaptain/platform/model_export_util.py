@@ -1,0 +1,5 @@
+"""Stores a trained model."""
+
+from kaptain_kfp.platform.model_export_util import ModelExportUtil
+
+__all__ = ["ModelExportUtil"]

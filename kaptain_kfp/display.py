@@ -1,0 +1,126 @@
+"""Tables for people: on a terminal, in a pipe, and in a notebook.
+
+A row is a mapping of column names to text; all rows of a table have the same columns.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+__all__ = ["Row", "age_text", "print_rows", "time_text", "to_html", "to_text"]
+
+Row = Mapping[str, str]
+
+STATE_COLUMN = "state"
+"""The column whose words are coloured."""
+
+_GAP = "  "
+_COLOURS = {
+    "green": ("complete", "deployed", "ready", "succeeded", "trained", "tuned"),
+    "red": ("error", "failed", "notready"),
+    "yellow": ("canceled", "canceling", "skipped", "suspended", "terminating", "unused"),
+    "cyan": ("canary", "created", "pending", "restarting", "running"),
+}
+_COLOUR_OF = {word: colour for colour, words in _COLOURS.items() for word in words}
+_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
+
+
+def print_rows(rows: Sequence[Row], *, title: str = "", empty: str = "") -> None:
+    """Prints a table to standard output: coloured on a terminal, else plain and nothing cut.
+
+    Args:
+        rows: What to print.
+        title: A line above.
+        empty: What to print in place of a table without rows; nothing by default.
+    """
+    if not rows:
+        if empty:
+            print(empty)
+        return
+    if not sys.stdout.isatty():
+        print(f"{title}\n{to_text(rows)}" if title else to_text(rows))
+        return
+    _print_coloured(rows, title)
+
+
+def to_text(rows: Sequence[Row]) -> str:
+    """Returns a table as plain text, each cell in one line, in columns as wide as they need."""
+    if not rows:
+        return ""
+    lines = [[column.upper() for column in rows[0]]]
+    lines += [[_one_line(cell) for cell in row.values()] for row in rows]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        _GAP.join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def to_html(rows: Sequence[Row]) -> str:
+    """Returns a table as HTML, fit for a notebook's `_repr_html_`; every text is escaped."""
+    if not rows:
+        return "<table></table>"
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in rows[0])
+    body = "".join(f"<tr>{''.join(map(_html_cell, row.values()))}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def age_text(age: timedelta) -> str:
+    """Returns a span of time in the largest unit of which it has two: ``45s``, ``90m``, ``12d``.
+
+    One below zero, from a clock that is wrong, is ``0s``.
+    """
+    seconds = max(0, int(age.total_seconds()))
+    for unit, length in _UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def time_text(moment: datetime | None) -> str:
+    """Returns a time in this machine's time zone, or nothing for None."""
+    return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _print_coloured(rows: Sequence[Row], title: str) -> None:
+    # imported here, since it costs more than all that a `--help` needs
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, title=title or None, title_justify="left", pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column.upper(), overflow="fold")
+    for row in rows:
+        cells = [
+            Text(_one_line(cell), style=_colour(cell) if column == STATE_COLUMN else "")
+            for column, cell in row.items()
+        ]
+        table.add_row(*cells)
+    Console().print(table)
+
+
+def _colour(word: str) -> str:
+    return _COLOUR_OF.get(word.lower(), "")
+
+
+def _html_cell(cell: str) -> str:
+    return f"<td>{html.escape(cell)}</td>"
+
+
+def _one_line(cell: str) -> str:
+    """Returns a text without line breaks and without what a terminal would obey."""
+    words = " ".join(cell.split())
+    return "".join(c for c in words if unicodedata.category(c) != "Cc")
+
+
+def _width(text: str) -> int:
+    """Returns how many columns of a terminal a text takes."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)

@@ -1,0 +1,112 @@
+"""Puts files where trained models go: a folder, or a prefix of a bucket.
+
+Standard library only, boto3 only for ``s3://``: this module goes into training images.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+__all__ = ["Target", "files_below", "target_of"]
+
+_STAGING_PREFIX = ".kaptain-staging-"
+"""Names that stores never list."""
+
+
+class Target(Protocol):
+    """A place that takes whole files."""
+
+    def put(self, source: Path, name: str) -> None:
+        """Copies a file to a name below the place."""
+
+    def append(self, name_suffix: str, text: str) -> None:
+        """Appends text to the object that is named as the place with a suffix."""
+
+
+def target_of(uri: str) -> Target:
+    """Returns the place that a URI or path stands for.
+
+    Raises:
+        ValueError: Its scheme isn't known.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "s3":
+        return _Bucket(parts.netloc, parts.path.strip("/"), os.environ)
+    if parts.scheme == "file":
+        return _Folder(Path(unquote(parts.path)))
+    if parts.scheme and len(parts.scheme) > 1:
+        raise ValueError(f"models can't be stored at {uri!r}: give s3://, file:// or a path")
+    return _Folder(Path(uri))
+
+
+def files_below(source: Path) -> Iterator[tuple[Path, str]]:
+    """Yields the files of a folder with their names below it, or one file with its own name."""
+    if source.is_file():
+        yield source, source.name
+        return
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            yield path, path.relative_to(source).as_posix()
+
+
+class _Folder:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, source: Path, name: str) -> None:
+        target = self._folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f"{_STAGING_PREFIX}{os.getpid()}-{target.name}")
+        try:
+            shutil.copyfile(source, draft)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def append(self, name_suffix: str, text: str) -> None:
+        path = self._folder.with_name(self._folder.name + name_suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+class _Bucket:
+    def __init__(self, bucket: str, prefix: str, environment: Mapping[str, str]) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+        self._client = _s3_client(environment)
+
+    def put(self, source: Path, name: str) -> None:
+        self._client.upload_file(str(source), self._bucket, f"{self._prefix}/{name}")
+
+    def append(self, name_suffix: str, text: str) -> None:
+        """Rewrites the object whole: object stores can't append."""
+        key = self._prefix + name_suffix
+        try:
+            before = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except self._client.exceptions.NoSuchKey:
+            before = b""
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=before + text.encode())
+
+
+def _s3_client(environment: Mapping[str, str]) -> Any:
+    """Returns a client set up as the Secret of an S3ConfigurationProvider says."""
+    import boto3
+    from botocore.config import Config
+
+    settings: dict[str, Any] = {}
+    if environment.get("S3_SIGNATURE_VERSION"):
+        settings["signature_version"] = environment["S3_SIGNATURE_VERSION"]
+    if environment.get("S3_FORCE_PATH_STYLE", "").lower() in ("true", "yes", "y", "1"):
+        settings["s3"] = {"addressing_style": "path"}
+    return boto3.client(
+        "s3",
+        endpoint_url=environment.get("S3_ENDPOINT") or None,
+        region_name=environment.get("AWS_REGION") or None,
+        config=Config(**settings),
+    )

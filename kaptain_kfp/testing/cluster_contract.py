@@ -1,0 +1,208 @@
+"""The contract of `Cluster`, as tests: this machine and Kubernetes have to pass the same ones.
+
+Subclass `ClusterContract` in a test module and give it a fixture `cluster`, an empty one of the kind
+that is held to the contract, in which pods really run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
+from kaptain_kfp.cluster.diagnose import Phase, verdict_of
+from kaptain_kfp.exceptions import ForeignObjectError, ObjectInvalidError, ObjectNotFoundError
+from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
+
+__all__ = ["PATIENCE", "ClusterContract"]
+
+PATIENCE = 60.0
+"""Seconds after which something that must happen counts as never happening."""
+
+
+class ClusterContract:
+    """What every cluster must do."""
+
+    image = "kaptain.local/host"
+    """An image with ``sh``."""
+
+    def job(self, cluster: Cluster, script: str, *, model: str = "dev/m", **spec: Any) -> Manifest:
+        """Returns a Job that runs a shell script."""
+        container = {"name": "main", "image": self.image, "command": ["sh", "-c", script]}
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": f"j-{uuid.uuid4().hex[:8]}",
+                "namespace": cluster.namespace,
+                "labels": labels_for(model),
+                "annotations": {ANNOTATION_MODEL_ID: model},
+            },
+            "spec": {
+                "backoffLimit": 0,
+                "template": {"spec": {"restartPolicy": "Never", "containers": [container]}},
+                **spec,
+            },
+        }
+
+    def finish(self, cluster: Cluster, ref: ResourceRef) -> Phase:
+        """Waits for the end of a workload."""
+        over = cluster.wait(
+            ref, lambda found: verdict_of(found).phase is not Phase.ACTIVE, PATIENCE
+        )
+        return verdict_of(over).phase
+
+    def eventually(self, holds: Callable[[], object], what: str) -> None:
+        """Waits for something that must come true."""
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < deadline, f"never: {what}"
+            time.sleep(0.01)
+
+    def test_apply_creates_and_get_finds(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true")
+        ref = cluster.apply(manifest)
+        assert (ref.kind, ref.name) == ("Job", manifest["metadata"]["name"])
+        assert ref.uid
+        assert cluster.get(ref)["metadata"]["labels"] == manifest["metadata"]["labels"]
+        assert self.finish(cluster, ref) is Phase.SUCCEEDED
+
+    def test_apply_adopts_what_it_made(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true")
+        first = cluster.apply(manifest)
+        assert cluster.apply(manifest) == first
+        self.finish(cluster, first)
+        assert cluster.apply(manifest) == first, "also once it is over"
+        assert len(cluster.pods(first)) == 1
+
+    def test_apply_never_touches_what_is_another_models(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true", model="dev/mnist")
+        ref = cluster.apply(manifest)
+        other = self.job(cluster, "false", model="dev-mnist")
+        stolen = {**other, "metadata": {**other["metadata"], "name": ref.name}}
+        with pytest.raises(ForeignObjectError, match="dev/mnist"):
+            cluster.apply(stolen)
+        assert self.finish(cluster, ref) is Phase.SUCCEEDED
+
+    def test_apply_never_touches_what_is_nobodys(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true")
+        foreign = {**manifest, "metadata": {**manifest["metadata"], "labels": {}}}
+        ref = cluster.apply(foreign)
+        with pytest.raises(ForeignObjectError, match="not made by this package"):
+            cluster.apply(manifest)
+        cluster.delete(ref)
+
+    def test_an_invalid_object_is_refused(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true")
+        bad = {**manifest, "metadata": {**manifest["metadata"], "name": "Not_A_Name"}}
+        with pytest.raises(ObjectInvalidError, match="Not_A_Name"):
+            cluster.apply(bad)
+
+    def test_what_is_not_there(self, cluster: Cluster) -> None:
+        ref = ResourceRef("batch/v1", "Job", cluster.namespace, "absent")
+        with pytest.raises(ObjectNotFoundError):
+            cluster.get(ref)
+        with pytest.raises(ObjectNotFoundError):
+            cluster.wait(ref, lambda found: True, 1)
+        with pytest.raises(ObjectNotFoundError):
+            cluster.patch(ref, {"metadata": {"labels": {"a": "b"}}})
+        cluster.delete(ref)
+
+    def test_another_object_of_the_same_name_is_another(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true")
+        first = cluster.apply(manifest)
+        cluster.delete(first)
+        self.eventually(lambda: not list(cluster.list("Job")), "it is gone")
+        second = cluster.apply(manifest)
+        assert second.uid != first.uid
+        with pytest.raises(ObjectNotFoundError):
+            cluster.get(first)
+        cluster.delete(first)
+        assert cluster.get(second)["metadata"]["uid"] == second.uid
+
+    def test_list_selects_by_labels(self, cluster: Cluster) -> None:
+        one = cluster.apply(self.job(cluster, "true", model="one"))
+        cluster.apply(self.job(cluster, "true", model="two"))
+        found = list(cluster.list("Job", labels_for("one")))
+        assert [ResourceRef.of(job) for job in found] == [one]
+        assert len(list(cluster.list("Job"))) == 2
+
+    def test_wait_reacts_at_once(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "true", suspend=True))
+
+        def mark() -> None:
+            marked_at.append(time.monotonic())
+            cluster.patch(ref, {"metadata": {"labels": {"marked": "yes"}}})
+
+        marked_at: list[float] = []
+        timer = threading.Timer(0.5, mark)
+        timer.start()
+        cluster.wait(ref, lambda found: "marked" in found["metadata"]["labels"], PATIENCE)
+        assert time.monotonic() - marked_at[0] < 1.0
+        timer.join()
+
+    def test_wait_gives_up_in_time(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "true", suspend=True))
+        with pytest.raises(TimeoutError, match=ref.name):
+            cluster.wait(ref, lambda found: False, 0.2)
+
+    def test_wait_ticks_and_ends_with_what_a_tick_raises(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "true", suspend=True))
+
+        class Enough(Exception):
+            pass
+
+        def tick() -> None:
+            raise Enough
+
+        with pytest.raises(Enough):
+            cluster.wait(ref, lambda found: False, PATIENCE, tick)
+
+    def test_wait_notices_a_deletion(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "true", suspend=True))
+        timer = threading.Timer(0.2, lambda: cluster.delete(ref))
+        timer.start()
+        with pytest.raises(ObjectNotFoundError):
+            cluster.wait(ref, lambda found: False, PATIENCE)
+        timer.join()
+
+    def test_logs_are_followed_to_the_end(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "echo one; sleep 0.3; echo two; printf three"))
+        self.eventually(lambda: cluster.pods(ref), "a pod")
+        pod = ResourceRef.of(cluster.pods(ref)[0])
+        assert list(cluster.logs(pod, follow=True)) == ["one", "two", "three"]
+        assert list(cluster.logs(pod)) == ["one", "two", "three"]
+        assert cluster.log_tail(pod, 2) == "two\nthree"
+
+    def test_a_failure_and_its_exit_code(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "echo no; exit 7"))
+        assert self.finish(cluster, ref) is Phase.FAILED
+        (pod,) = cluster.pods(ref)
+        state = pod["status"]["containerStatuses"][0]["state"]
+        assert state["terminated"]["exitCode"] == 7
+
+    def test_events_tell_what_happened(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "exit 1"))
+        self.finish(cluster, ref)
+
+        def reasons() -> list[str]:
+            return [event.reason for event in cluster.events(ref)]
+
+        self.eventually(lambda: "BackoffLimitExceeded" in reasons(), "the failure is told")
+        assert reasons()[0] == "SuccessfulCreate"
+        assert [event.warning for event in cluster.events(ref)] == [False, True]
+
+    def test_delete_takes_the_pods_along(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "sleep 1000"))
+        self.eventually(lambda: cluster.pods(ref), "a pod")
+        cluster.delete(ref)
+        self.eventually(lambda: not list(cluster.list("Pod")), "no pod is left")
+        cluster.delete(ref)
+
+    def test_an_unknown_run_counts_as_cancelled(self, cluster: Cluster) -> None:
+        assert cluster.run_cancelled(str(uuid.uuid4())) is True
