@@ -7,6 +7,38 @@ made: the objects with its label.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+
+from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
+from kaptain_kfp.cluster.local import LocalCluster
+from kaptain_kfp.config import Config, config_or_default
+from kaptain_kfp.display import Row, age_text, print_rows
+from kaptain_kfp.exceptions import (
+    ForeignObjectError,
+    ModelValidationException,
+    ObjectNotFoundError,
+)
+from kaptain_kfp.local.kinds import kind_of
+from kaptain_kfp.model.world import World, world_of
+from kaptain_kfp.runs.listing import (
+    ACCESS_KINDS,
+    JOB_KINDS,
+    WORKLOAD_KINDS,
+    ResourceInfo,
+    WarningInfo,
+    is_managed,
+    is_over,
+    list_managed,
+    list_resources,
+    list_runs,
+    list_warnings,
+    resource_info,
+    stale,
+)
+from kaptain_kfp.runs.local import LocalRunner
+
 __all__ = [
     "ResourceInfo",
     "WarningInfo",
@@ -32,53 +64,9 @@ __all__ = [
     "warning_events",
 ]
 
-_JOBS = ("TFJob", "PyTorchJob", "TrainJob", "Job")
-_WORKLOADS = (*_JOBS, "Experiment", "InferenceService")
-_ACCESS = ("Secret", "ServiceAccount")
-_MARK = {LABEL_MANAGED_BY: MANAGED_BY}
-
-
-@dataclass(frozen=True)
-class ResourceInfo:
-    """One object that this package made.
-
-    Attributes:
-        kind: E.g. ``Job``.
-        name: What it is called.
-        state: One word: of jobs and experiments ``Pending``, ``Created``, ``Running``,
-            ``Restarting``, ``Suspended``, ``Succeeded`` or ``Failed``; of services ``Ready`` or
-            ``NotReady``; of pods their phase; of Secrets and ServiceAccounts ``InUse`` or
-            ``Unused``; of all that are being deleted ``Terminating``.
-        model: The model that it stands for.
-        age: How long ago it was made.
-        message: What it has to say about its state; often nothing.
-    """
-
-    kind: str
-    name: str
-    state: str
-    model: str
-    age: timedelta
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class WarningInfo:
-    """A warning that the cluster gave about an object of ours.
-
-    Attributes:
-        resource: E.g. ``Job/mnist-job-1a2b3c4d``.
-        reason: One CamelCase word.
-        message: What happened.
-        count: How often.
-        age: How long ago it happened last.
-    """
-
-    resource: str
-    reason: str
-    message: str
-    count: int
-    age: timedelta
+_EXPERIMENTS = ("Experiment",)
+_SERVICES = ("InferenceService",)
+_ALL_KINDS = (*WORKLOAD_KINDS, "Pod", *ACCESS_KINDS)
 
 
 def jobs(*, config: Config | None = None, namespace: str | None = None) -> list[ResourceInfo]:
@@ -88,26 +76,26 @@ def jobs(*, config: Config | None = None, namespace: str | None = None) -> list[
         config: Where to look; by default the world that a `Model` without one uses.
         namespace: Where to look there; by default the current one.
     """
-    return _infos(_world(config, namespace).cluster, _JOBS)
+    return list_resources(_world(config, namespace).cluster, JOB_KINDS)
 
 
 def experiments(
     *, config: Config | None = None, namespace: str | None = None
 ) -> list[ResourceInfo]:
     """Returns the Katib experiments, by name; arguments as for `jobs`."""
-    return _infos(_world(config, namespace).cluster, ("Experiment",))
+    return list_resources(_world(config, namespace).cluster, _EXPERIMENTS)
 
 
 def inference_services(
     *, config: Config | None = None, namespace: str | None = None
 ) -> list[ResourceInfo]:
     """Returns the inference services, by name; arguments as for `jobs`."""
-    return _infos(_world(config, namespace).cluster, ("InferenceService",))
+    return list_resources(_world(config, namespace).cluster, _SERVICES)
 
 
 def resources(*, config: Config | None = None, namespace: str | None = None) -> list[ResourceInfo]:
-    """Returns all objects, pods, Secrets and ServiceAccounts among them; arguments as for `jobs`."""
-    return _infos(_world(config, namespace).cluster, (*_WORKLOADS, "Pod", *_ACCESS))
+    """Returns everything, Pods, Secrets and ServiceAccounts included; arguments as for `jobs`."""
+    return list_resources(_world(config, namespace).cluster, _ALL_KINDS)
 
 
 def stale_resources(
@@ -117,21 +105,14 @@ def stale_resources(
 
     What belongs to a model with a run that isn't over counts as used.
     """
-    return [_info(found, True) for found in _stale(_world(config, namespace).cluster)]
+    return _unused(stale(_world(config, namespace).cluster))
 
 
 def warning_events(
     *, config: Config | None = None, namespace: str | None = None
 ) -> list[WarningInfo]:
     """Returns the warnings about workloads and their pods; arguments as for `jobs`."""
-    cluster = _world(config, namespace).cluster
-    now = datetime.now(timezone.utc)
-    return [
-        WarningInfo(str(ref), event.reason, event.message, event.count, now - event.last_seen)
-        for ref in map(ResourceRef.of, _ours(cluster, (*_WORKLOADS, "Pod")))
-        for event in cluster.events(ref)
-        if event.warning
-    ]
+    return list_warnings(_world(config, namespace).cluster, (*WORKLOAD_KINDS, "Pod"))
 
 
 def diagnose(*, config: Config | None = None, namespace: str | None = None) -> None:
@@ -144,39 +125,36 @@ def diagnose(*, config: Config | None = None, namespace: str | None = None) -> N
         config: Where to look; by default the world that a `Model` without one uses.
         namespace: Where to look there; by default the current one.
     """
-    kinds = (*_WORKLOADS, "Pod", *_ACCESS)
-    _print(_world(config, namespace).cluster, kinds, "resources")
+    world = _world(config, namespace)
+    target, place = world.target, world.cluster.namespace
+    print(f"Target {target.name} ({target.reason}), namespace {place!r}\n")
+    _print(world.cluster, _ALL_KINDS, "resources")
     rows = [
-        {
-            "resource": warning.resource,
-            "reason": warning.reason,
-            "count": str(warning.count),
-            "age": age_text(warning.age),
-            "message": warning.message,
-        }
-        for warning in warning_events(config=config, namespace=namespace)
+        {**asdict(warning), "count": str(warning.count), "age": age_text(warning.age)}
+        for warning in list_warnings(world.cluster, (*WORKLOAD_KINDS, "Pod"))
     ]
-    print_rows(rows, title="\nWarnings", empty="No warnings.")
+    print()
+    print_rows(rows, title="Warnings", empty="No warnings.")
 
 
 def list_jobs(*, config: Config | None = None, namespace: str | None = None) -> None:
     """Prints the training jobs; arguments as for `diagnose`."""
-    _print(_world(config, namespace).cluster, _JOBS, "training jobs")
+    _print(_world(config, namespace).cluster, JOB_KINDS, "training jobs")
 
 
 def list_experiments(*, config: Config | None = None, namespace: str | None = None) -> None:
     """Prints the Katib experiments; arguments as for `diagnose`."""
-    _print(_world(config, namespace).cluster, ("Experiment",), "experiments")
+    _print(_world(config, namespace).cluster, _EXPERIMENTS, "experiments")
 
 
 def list_inference_services(*, config: Config | None = None, namespace: str | None = None) -> None:
     """Prints the inference services; arguments as for `diagnose`."""
-    _print(_world(config, namespace).cluster, ("InferenceService",), "inference services")
+    _print(_world(config, namespace).cluster, _SERVICES, "inference services")
 
 
 def list_all_resources(*, config: Config | None = None, namespace: str | None = None) -> None:
-    """Prints all training jobs, experiments and inference services; arguments as for `diagnose`."""
-    _print(_world(config, namespace).cluster, _WORKLOADS, "workloads")
+    """Prints the training jobs, experiments and inference services; arguments as for `diagnose`."""
+    _print(_world(config, namespace).cluster, WORKLOAD_KINDS, "workloads")
 
 
 def delete_job(
@@ -200,7 +178,7 @@ def delete_job(
         ObjectNotFoundError: There is no such job.
         ForeignObjectError: This package didn't make it.
     """
-    kinds = _JOBS if kind is None else (_kind(kind, _JOBS),)
+    kinds = JOB_KINDS if kind is None else (_kind(kind, JOB_KINDS),)
     _delete_one(_world(config, namespace).cluster, kinds, name)
 
 
@@ -208,20 +186,20 @@ def delete_experiment(
     name: str, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
     """Deletes a Katib experiment with its trials; arguments and errors as for `delete_job`."""
-    _delete_one(_world(config, namespace).cluster, ("Experiment",), name)
+    _delete_one(_world(config, namespace).cluster, _EXPERIMENTS, name)
 
 
 def delete_inference_service(
     name: str, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
     """Deletes an inference service; arguments and errors as for `delete_job`."""
-    _delete_one(_world(config, namespace).cluster, ("InferenceService",), name)
+    _delete_one(_world(config, namespace).cluster, _SERVICES, name)
 
 
 def delete_resource(
     kind: str, name: str, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
-    """Deletes a job, an experiment or an inference service.
+    """Deletes a training job, an experiment or an inference service.
 
     Args:
         kind: ``tfjob``, ``pytorchjob``, ``trainjob``, ``job``, ``experiment`` or
@@ -235,36 +213,34 @@ def delete_resource(
         ObjectNotFoundError: There is no such object.
         ForeignObjectError: This package didn't make it.
     """
-    _delete_one(_world(config, namespace).cluster, (_kind(kind, _WORKLOADS),), name)
+    _delete_one(_world(config, namespace).cluster, (_kind(kind, WORKLOAD_KINDS),), name)
 
 
 def delete_jobs(
     force: bool = False, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
-    """Deletes all completed training jobs; those of an experiment only go with it.
+    """Deletes all completed training jobs; those of an experiment go with it only.
 
     Args:
         force: Delete those that run, too.
         config: Where to look; by default the world that a `Model` without one uses.
         namespace: Where to look there; by default the current one.
     """
-    _delete_all(_world(config, namespace).cluster, _JOBS, force, "completed training jobs")
+    _delete_all(_world(config, namespace).cluster, JOB_KINDS, force, "training jobs")
 
 
 def delete_experiments(
     force: bool = False, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
     """Deletes all completed experiments, with `force` those that run, too; see `delete_jobs`."""
-    cluster = _world(config, namespace).cluster
-    _delete_all(cluster, ("Experiment",), force, "completed experiments")
+    _delete_all(_world(config, namespace).cluster, _EXPERIMENTS, force, "experiments")
 
 
 def delete_inference_services(
     force: bool = False, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
     """Deletes all inference services that are not ready, with `force` all; see `delete_jobs`."""
-    cluster = _world(config, namespace).cluster
-    _delete_all(cluster, ("InferenceService",), force, "inference services that are not ready")
+    _delete_all(_world(config, namespace).cluster, _SERVICES, force, "inference services")
 
 
 def clean(
@@ -278,12 +254,12 @@ def clean(
         namespace: Where to look there; by default the current one.
     """
     cluster = _world(config, namespace).cluster
-    stale = _stale(cluster)
-    if force:
-        for found in stale:
-            _delete(cluster, found)
-    if not (force and stale):
-        _print_stale(stale)
+    unused = stale(cluster)
+    if not force or not unused:
+        _print_stale(unused)
+        return
+    for found in unused:
+        _delete(cluster, found)
 
 
 def clean_all(
@@ -302,15 +278,15 @@ def clean_all(
     """
     world = _world(config, namespace)
     if not force:
-        gone = _delete_all(world.cluster, _WORKLOADS, False, "completed workloads")
-        _print_stale(_stale(world.cluster, gone))
+        gone = _delete_all(world.cluster, WORKLOAD_KINDS, False, "workloads")
+        _print_stale(stale(world.cluster, gone))
         return
     for run in list_runs(world.cluster):
-        # first, since its next step would make new workloads
+        # runs first, since their next steps would make new workloads
         if not run.state.finished:
             world.runner.get(run.id).cancel()
             print(f"Cancelled run {run.id}.")
-    _delete_all(world.cluster, (*_WORKLOADS, "Pod", *_ACCESS), True, "resources")
+    _delete_all(world.cluster, _ALL_KINDS, True, "resources")
 
 
 def _world(config: Config | None, namespace: str | None) -> World:
@@ -331,55 +307,86 @@ def _kind(word: str, known: Sequence[str]) -> str:
     )
 
 
-def _is_ours(found: Manifest) -> bool:
-    return (found["metadata"].get("labels") or {}).get(LABEL_MANAGED_BY) == MANAGED_BY
-
-
-def _ours(cluster: Cluster, kinds: Sequence[str]) -> Iterator[Manifest]:
-    for kind in kinds:
-        yield from cluster.list(kind, _MARK)
-
-
 def _delete_one(cluster: Cluster, kinds: Sequence[str], name: str) -> None:
     found = []
     for kind in kinds:
         with suppress(ObjectNotFoundError):
             ref = ResourceRef(kind_of(kind).api_version, kind, cluster.namespace, name)
             found.append(cluster.get(ref))
-    ours = [manifest for manifest in found if _is_ours(manifest)]
+    ours = [manifest for manifest in found if is_managed(manifest)]
     if len(ours) > 1:
-        several = " and ".join(manifest["kind"] for manifest in ours)
         raise ModelValidationException(
-            f"name={name!r} is the name of several jobs: {several}.",
-            hint=f"Say which, e.g. kind={ours[0]['kind'].lower()!r}.",
+            f"{' and '.join(str(ResourceRef.of(manifest)) for manifest in ours)} are there.",
+            hint=f"Say which one, e.g. kind={ours[0]['kind'].lower()!r}.",
         )
-    if ours:
-        _delete(cluster, ours[0])
-        return
-    what = kinds[0] if len(kinds) == 1 else "job"
-    if found:
-        resource = str(ResourceRef.of(found[0]))
-        raise ForeignObjectError(
-            f"{resource} was not made by this package; it is left as it is.",
-            resource=resource,
-            reason="NotManaged",
-            hint="Delete it with whatever made it.",
-        )
-    names = ", ".join(str(manifest["metadata"]["name"]) for manifest in _ours(cluster, kinds))
-    raise ObjectNotFoundError(
-        f"There is no {what} {name!r} in the namespace {cluster.namespace!r}.",
-        resource=f"{what}/{name}",
+    if not ours:
+        raise _not_ours(found) if found else _not_found(cluster, kinds, name)
+    _delete(cluster, ours[0])
+
+
+def _not_ours(found: Sequence[Manifest]) -> ForeignObjectError:
+    resource = str(ResourceRef.of(found[0]))
+    return ForeignObjectError(
+        f"{resource} was not made by this package; it is left as it is.",
+        resource=resource,
+        reason="NotManaged",
+        hint="Delete it with what made it.",
+    )
+
+
+def _not_found(cluster: Cluster, kinds: Sequence[str], name: str) -> ObjectNotFoundError:
+    kind = kinds[0] if len(kinds) == 1 else "training job"
+    there = ", ".join(str(ResourceRef.of(found)) for found in list_managed(cluster, kinds))
+    return ObjectNotFoundError(
+        f"There is no {kind} {name!r} in the namespace {cluster.namespace!r}.",
+        resource=f"{kinds[-1]}/{name}",
         reason="NotFound",
-        hint=f"There are: {names}." if names else "There is none at all.",
+        hint=f"There is: {there}." if there else "There is none at all.",
     )
 
 
 def _delete_all(cluster: Cluster, kinds: Sequence[str], force: bool, what: str) -> frozenset[str]:
-    """Deletes those that are over, or all; returns the uids of those deleted."""
-    ours = [found for found in _ours(cluster, kinds) if not _goes_by_itself(found)]
-    doomed = [found for found in ours if force or _is_over(found)]
+    """Deletes those that are over, or all; returns the uids of the deleted ones."""
+    whole = [found for found in list_managed(cluster, kinds) if not _goes_with_another(found)]
+    doomed = [found for found in whole if force or is_over(found)]
     for found in doomed:
         _delete(cluster, found)
-    if not doomed:
-        print(f"No {what.removeprefix('completed ') if force else what} ...")
+    if not whole:
+        print(f"There are no {what} to delete in the namespace {cluster.namespace!r}.")
+    elif len(doomed) < len(whole):
+        print(f"Left as they are: {len(whole) - len(doomed)}; force=True deletes them, too.")
     return frozenset(found["metadata"]["uid"] for found in doomed)
+
+
+def _goes_with_another(found: Manifest) -> bool:
+    """Whether it is being deleted, or belongs to an object that would make it anew."""
+    metadata = found["metadata"]
+    owners = metadata.get("ownerReferences") or ()
+    return "deletionTimestamp" in metadata or any(owner.get("controller") for owner in owners)
+
+
+def _delete(cluster: Cluster, found: Manifest) -> None:
+    ref = ResourceRef.of(found)
+    cluster.delete(ref)
+    print(f"Deleted {ref}.")
+
+
+def _print(cluster: Cluster, kinds: Sequence[str], what: str) -> None:
+    empty = f"There are no {what} of this package in the namespace {cluster.namespace!r}."
+    print_rows(_rows(list_resources(cluster, kinds)), empty=empty)
+
+
+def _print_stale(unused: Sequence[Manifest]) -> None:
+    print_rows(
+        _rows(_unused(unused)),
+        title="Not used by any workload; clean(force=True) deletes them:",
+        empty="All Secrets and ServiceAccounts of this package are in use.",
+    )
+
+
+def _unused(found: Sequence[Manifest]) -> list[ResourceInfo]:
+    return [resource_info(manifest, unused=True) for manifest in found]
+
+
+def _rows(found: Sequence[ResourceInfo]) -> list[Row]:
+    return [{**asdict(info), "age": age_text(info.age)} for info in found]

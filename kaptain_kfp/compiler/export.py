@@ -7,6 +7,7 @@ written; exit code 1 and a list of files say what is out of date.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from kfp import compiler
 from .pipelines import COMPONENTS, PIPELINES
 
 __all__ = ["generated", "main"]
+
+_SDK_VERSION = "kfp-2.17.0"
 
 
 def generated() -> dict[str, str]:
@@ -41,7 +44,10 @@ def _compile(thing: Any) -> tuple[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compiled.yaml"
         compiler.Compiler().compile(thing, str(path))
-        text = path.read_text("utf-8")
+        # Which kfp of those that we support compiled it makes no difference.
+        text = re.sub(
+            r"sdkVersion: kfp-[\w.]+", f"sdkVersion: {_SDK_VERSION}", path.read_text("utf-8")
+        )
     return text, yaml.safe_load(text)
 
 

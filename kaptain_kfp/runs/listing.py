@@ -1,21 +1,55 @@
-"""What is there: the runs of this machine, and the models of a store."""
+"""What is there, as data: pipeline runs, models with records, and the objects that we made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from kaptain_kfp.cluster.base import Cluster, Manifest
+from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
+from kaptain_kfp.cluster.diagnose import Phase, verdict_of
 from kaptain_kfp.exceptions import InvalidModelProperty, ModelValidationException
 from kaptain_kfp.local.controllers import parse_time
+from kaptain_kfp.manifests.names import (
+    ANNOTATION_MODEL_ID,
+    LABEL_MANAGED_BY,
+    LABEL_MODEL,
+    MANAGED_BY,
+)
 from kaptain_kfp.model.identity import validate_model_id
 from kaptain_kfp.store.base import Store
 
 from .base import RunState
 
-__all__ = ["RunInfo", "list_models", "list_runs", "task_states"]
+__all__ = [
+    "ACCESS_KINDS",
+    "JOB_KINDS",
+    "WORKLOAD_KINDS",
+    "ResourceInfo",
+    "RunInfo",
+    "WarningInfo",
+    "is_managed",
+    "is_over",
+    "list_managed",
+    "list_models",
+    "list_resources",
+    "list_runs",
+    "list_warnings",
+    "resource_info",
+    "stale",
+    "task_states",
+]
+
+JOB_KINDS = ("TFJob", "PyTorchJob", "TrainJob", "Job")
+WORKLOAD_KINDS = (*JOB_KINDS, "Experiment", "InferenceService")
+ACCESS_KINDS = ("Secret", "ServiceAccount")
+
+_USERS = ("Experiment", "Trial", *JOB_KINDS, "InferenceService", "Pod")
+"""What may use a Secret or a ServiceAccount; owners before what they own."""
+
+_PROGRESS = ("Suspended", "Restarting", "Running", "Created")
+"""Conditions of work that isn't over; the first that holds tells most."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +84,49 @@ class RunInfo:
     conditional: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class ResourceInfo:
+    """One object that this package made.
+
+    Attributes:
+        kind: E.g. ``Job``.
+        name: What it is called.
+        state: One word: of jobs and experiments ``Pending``, ``Created``, ``Running``,
+            ``Restarting``, ``Suspended``, ``Succeeded`` or ``Failed``; of services ``Ready`` or
+            ``NotReady``; of pods their phase; of Secrets and ServiceAccounts ``InUse`` or
+            ``Unused``; of all that are being deleted ``Terminating``.
+        model: The model that it stands for.
+        age: How long ago it was made.
+        message: What it has to say about its state; often nothing.
+    """
+
+    kind: str
+    name: str
+    state: str
+    model: str
+    age: timedelta
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class WarningInfo:
+    """A warning that the cluster gave about an object of ours.
+
+    Attributes:
+        resource: E.g. ``Job/mnist-job-1a2b3c4d``.
+        reason: One CamelCase word.
+        count: How often.
+        age: How long ago it happened last.
+        message: What happened.
+    """
+
+    resource: str
+    reason: str
+    count: int
+    age: timedelta
+    message: str
+
+
 def list_runs(cluster: Cluster) -> list[RunInfo]:
     """Returns the runs of a cluster that keeps them as objects, the newest first."""
     runs = [_info(run) for run in cluster.list("Run")]
@@ -59,6 +136,94 @@ def list_runs(cluster: Cluster) -> list[RunInfo]:
 def list_models(store: Store) -> list[str]:
     """Returns the ids of the models that have records in a store, sorted."""
     return sorted(set(_models(store)))
+
+
+def list_managed(cluster: Cluster, kinds: Sequence[str]) -> Iterator[Manifest]:
+    """Yields the objects of these kinds that this package made."""
+    for kind in kinds:
+        yield from cluster.list(kind, {LABEL_MANAGED_BY: MANAGED_BY})
+
+
+def list_resources(cluster: Cluster, kinds: Sequence[str]) -> list[ResourceInfo]:
+    """Returns the objects of these kinds that this package made, in the order of the kinds."""
+    asked = bool({*kinds} & {*ACCESS_KINDS})
+    unused = {found["metadata"]["uid"] for found in stale(cluster)} if asked else set()
+    return [
+        resource_info(found, unused=found["metadata"]["uid"] in unused)
+        for found in list_managed(cluster, kinds)
+    ]
+
+
+def list_warnings(cluster: Cluster, kinds: Sequence[str]) -> list[WarningInfo]:
+    """Returns the warnings about the objects of these kinds that this package made."""
+    now = datetime.now(timezone.utc)
+    return [
+        WarningInfo(str(ref), event.reason, event.count, now - event.last_seen, event.message)
+        for ref in map(ResourceRef.of, list_managed(cluster, kinds))
+        for event in cluster.events(ref)
+        if event.warning
+    ]
+
+
+def is_managed(found: Manifest) -> bool:
+    """Returns whether this package made an object."""
+    return (found["metadata"].get("labels") or {}).get(LABEL_MANAGED_BY) == MANAGED_BY
+
+
+def is_over(workload: Manifest) -> bool:
+    """Returns whether a job or an experiment completed, or a service is not ready."""
+    if workload["kind"] == "InferenceService":
+        return not _is_ready(workload)
+    return verdict_of(workload).phase is not Phase.ACTIVE
+
+
+def stale(cluster: Cluster, gone: Set[str] = frozenset()) -> list[Manifest]:
+    """Returns the Secrets and ServiceAccounts of ours that nothing uses.
+
+    Whatever refers to one uses it, whoever made it; so does a run that isn't over all those of its
+    model, since its next step may need them.
+
+    Args:
+        cluster: Where to look.
+        gone: Uids of objects that are being deleted: they, and what they own, use nothing.
+    """
+    used: set[tuple[str, str]] = set()
+    left = set(gone)
+    for kind in _USERS:
+        for user in cluster.list(kind):
+            if _is_leaving(user, left):
+                left.add(user["metadata"]["uid"])
+            else:
+                used.update(_references(user.get("spec")))
+    for account in cluster.list("ServiceAccount"):
+        name = account["metadata"]["name"]
+        if ("ServiceAccount", name) in used or not is_managed(account):
+            used.update(_references(account))
+    busy = {run.experiment for run in list_runs(cluster) if not run.state.finished}
+    return [
+        found
+        for found in list_managed(cluster, ACCESS_KINDS)
+        if (found["kind"], found["metadata"]["name"]) not in used and _model_of(found) not in busy
+    ]
+
+
+def resource_info(manifest: Manifest, *, unused: bool = False) -> ResourceInfo:
+    """Returns what there is to say about an object.
+
+    Args:
+        manifest: The object.
+        unused: Whether a Secret or ServiceAccount is `stale`.
+    """
+    metadata = manifest["metadata"]
+    state, message = _state(manifest, unused)
+    return ResourceInfo(
+        kind=manifest["kind"],
+        name=metadata["name"],
+        state="Terminating" if "deletionTimestamp" in metadata else state,
+        model=_model_of(manifest),
+        age=datetime.now(timezone.utc) - parse_time(metadata["creationTimestamp"]),
+        message=message,
+    )
 
 
 def task_states(run: RunInfo, outputs: Mapping[str, Any]) -> dict[str, RunState]:
@@ -134,3 +299,83 @@ def _in_order(tasks: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
 
 def _time(text: str | None) -> datetime | None:
     return parse_time(text) if text else None
+
+
+def _model_of(found: Manifest) -> str:
+    metadata = found["metadata"]
+    labelled = (metadata.get("labels") or {}).get(LABEL_MODEL, "")
+    return str((metadata.get("annotations") or {}).get(ANNOTATION_MODEL_ID, labelled))
+
+
+def _is_leaving(user: Manifest, gone: Set[str]) -> bool:
+    metadata = user["metadata"]
+    owners = {owner["uid"] for owner in metadata.get("ownerReferences") or ()}
+    return "deletionTimestamp" in metadata or metadata["uid"] in gone or bool(owners & gone)
+
+
+def _references(node: Any) -> Iterator[tuple[str, str]]:
+    """Yields kind and name of the Secrets and ServiceAccounts that a part of an object names."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _references(item)
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            if key in ("serviceAccountName", "serviceAccount", "secretName"):
+                yield ("Secret" if key == "secretName" else "ServiceAccount", str(value))
+            elif key in ("imagePullSecrets", "secrets") and isinstance(value, list):
+                yield from (("Secret", str(v["name"])) for v in value if _is_named(v))
+            elif (key == "secret" or key.lower().endswith("secretref")) and _is_named(value):
+                yield "Secret", str(value["name"])
+            else:
+                yield from _references(value)
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, Mapping) and "name" in value
+
+
+def _state(manifest: Manifest, unused: bool) -> tuple[str, str]:
+    """Returns one word about an object, and its message."""
+    kind, status = manifest["kind"], manifest.get("status") or {}
+    if kind in ACCESS_KINDS:
+        return "Unused" if unused else "InUse", ""
+    if kind == "Pod":
+        return status.get("phase", "Pending"), _pod_message(status)
+    if kind == "InferenceService":
+        return "Ready" if _is_ready(manifest) else "NotReady", _condition_text(manifest, "Ready")
+    verdict = verdict_of(manifest)
+    if verdict.phase is Phase.SUCCEEDED:
+        return "Succeeded", ""
+    if verdict.phase is Phase.FAILED:
+        return "Failed", _text(verdict.reason, verdict.message)
+    now = [name for name in _PROGRESS if _condition(manifest, name).get("status") == "True"]
+    if now:
+        return now[0], _condition_text(manifest, now[0])
+    return "Running" if status.get("ready") else "Pending", ""
+
+
+def _pod_message(status: Mapping[str, Any]) -> str:
+    for container in status.get("containerStatuses") or ():
+        for word in ("waiting", "terminated"):
+            told = (container.get("state") or {}).get(word) or {}
+            if told and told.get("reason") != "Completed":
+                return _text(told.get("reason", ""), told.get("message", ""))
+    return _text(status.get("reason", ""), status.get("message", ""))
+
+
+def _is_ready(service: Manifest) -> bool:
+    return _condition(service, "Ready").get("status") == "True"
+
+
+def _condition_text(manifest: Manifest, name: str) -> str:
+    found = _condition(manifest, name)
+    return _text(found.get("reason", ""), found.get("message", ""))
+
+
+def _condition(manifest: Manifest, name: str) -> Mapping[str, Any]:
+    conditions = (manifest.get("status") or {}).get("conditions") or ()
+    return next((found for found in conditions if found["type"] == name), {})
+
+
+def _text(reason: str, message: str) -> str:
+    return ": ".join(filter(None, (reason, message)))

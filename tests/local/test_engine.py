@@ -87,7 +87,10 @@ def test_a_job_runs_and_its_status_is_the_real_controllers(cluster: LocalCluster
     terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     assert (terminated["exitCode"], terminated["reason"]) == (0, "Completed")
     assert list(cluster.logs(ResourceRef.of(pod))) == ["one", "two"]
-    assert [event.reason for event in cluster.events(ref)] == ["SuccessfulCreate", "Completed"]
+    eventually(
+        lambda: [e.reason for e in cluster.events(ref)] == ["SuccessfulCreate", "Completed"],
+        "both events",
+    )
 
 
 @pytest.mark.parametrize(
