@@ -11,11 +11,11 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-__all__ = ["Row", "age_text", "print_rows", "time_text", "to_html", "to_text"]
+__all__ = ["Row", "age_text", "fact_text", "print_facts", "print_rows", "to_html", "to_text"]
 
 Row = Mapping[str, str]
 
-STATE_COLUMN = "state"
+_STATE_COLUMN = "state"
 """The column whose words are coloured."""
 
 _GAP = "  "
@@ -83,9 +83,29 @@ def age_text(age: timedelta) -> str:
     return f"{seconds}s"
 
 
-def time_text(moment: datetime | None) -> str:
-    """Returns a time in this machine's time zone, or nothing for None."""
-    return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Prints names with their values, one below the other; those without a value are left out."""
+    texts = {name.replace("_", " ").capitalize(): fact_text(facts[name]) for name in facts}
+    texts = {name: text for name, text in texts.items() if text}
+    width = max(map(len, texts), default=0) + len(":" + _GAP)
+    for name, text in texts.items():
+        first, *rest = map(_one_line, text.splitlines())
+        print(f"{name}:".ljust(width) + first)
+        for line in rest:
+            print(" " * width + line)
+
+
+def fact_text(value: object) -> str:
+    """Returns a value as people read it: times in this machine's zone, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key} = {_item_text(item)}" for key, item in value.items())
+    return _item_text(value)
 
 
 def _print_coloured(rows: Sequence[Row], title: str) -> None:
@@ -99,11 +119,19 @@ def _print_coloured(rows: Sequence[Row], title: str) -> None:
         table.add_column(column.upper(), overflow="fold")
     for row in rows:
         cells = [
-            Text(_one_line(cell), style=_colour(cell) if column == STATE_COLUMN else "")
+            Text(_one_line(cell), style=_colour(cell) if column == _STATE_COLUMN else "")
             for column, cell in row.items()
         ]
         table.add_row(*cells)
     Console().print(table)
+
+
+def _item_text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)
 
 
 def _colour(word: str) -> str:

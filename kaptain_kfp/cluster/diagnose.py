@@ -28,7 +28,7 @@ __all__ = ["Phase", "Verdict", "blocked", "failure", "verdict_of"]
 
 _SIGNAL_BASE = 128
 _SIGNAL_HINTS: dict[int, str] = {
-    signal.SIGKILL: "If nobody killed it, the machine ran out of memory: use less, or smaller batches.",
+    signal.SIGKILL: "If nobody killed it, the machine ran out of memory: use smaller batches.",
     signal.SIGSEGV: "It crashed in native code: see that its libraries fit together.",
     signal.SIGABRT: "A native library gave up: see its last words.",
     signal.SIGBUS: "Shared memory or disk may be full.",

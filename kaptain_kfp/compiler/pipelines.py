@@ -61,7 +61,7 @@ def kaptain_train(
         hyperparameters: Flags of the training script with their values, e.g. {"--lr": "0.01"}.
         args: Further flags of the script that aren't hyperparameters.
         workers: Replicas that train together, the chief included.
-        resources: For each replica: cpu_request, cpu_limit, memory_request, memory_limit, gpu_limit.
+        resources: Of each replica: cpu_request, cpu_limit, memory_request, memory_limit, gpu_limit
         policy: timeout_seconds (7 days), ttl_seconds_after_finished, force_cleanup.
     """
     built = COMPONENTS["build-image"](model=model, **_WHO_AM_I).set_caching_options(False)

@@ -36,6 +36,8 @@ def run(model: Mapping[str, Any], run_id: str, dag_id: str, task_name: str) -> d
 
     with begin("build", model, RunContext.of(run_id, dag_id, task_name)) as step:
         images = LocalImages(home_of_step())
-        image: BuiltImage = images.build(step.model, step.store, lambda line: print(line, flush=True))
+        image: BuiltImage = images.build(
+            step.model, step.store, lambda line: print(line, flush=True)
+        )
         step.succeed(Outcome(image=image))
         return image.dump()

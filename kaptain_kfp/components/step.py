@@ -1,4 +1,4 @@
-"""What every step of ours does around its own work: find its world, leave a record, mind SIGTERM."""
+"""What every step does around its own work: find its world, leave a record, mind SIGTERM."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from kaptain_kfp.specs import Action, ErrorSpec, ModelSpec, Outcome
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.store.records import Records
+
+from .identity import DAG_VARIABLE, RUN_VARIABLE, TASK_VARIABLE, iterations_of
 
 __all__ = ["RunContext", "Step", "begin", "home_of_step", "parse"]
 
@@ -48,9 +50,13 @@ class RunContext:
         Raises:
             ConfigurationError: The component was used without them.
         """
-        if "KAPTAIN_RUN_ID" in os.environ:
-            path = os.environ.get("KAPTAIN_TASK", task)
-            return cls(os.environ["KAPTAIN_RUN_ID"], "", path)
+        if RUN_VARIABLE in os.environ:
+            # What the pipeline passes is made up anew each time that the run is executed.
+            return cls(
+                os.environ[RUN_VARIABLE],
+                iterations_of(os.environ.get(DAG_VARIABLE, "")),
+                os.environ.get(TASK_VARIABLE, task),
+            )
         if not (run_id and task):
             raise ConfigurationError(
                 "The step doesn't know which run it belongs to.",

@@ -21,7 +21,7 @@ from .workload import Finished, find_or_make, run_to_end
 __all__ = ["Request", "run", "train"]
 
 
-def train(  # noqa: D417 - kfp describes the outputs itself
+def train(
     model: dict,  # type: ignore[type-arg]
     image: dict,  # type: ignore[type-arg]
     hyperparameters: dict,  # type: ignore[type-arg]
@@ -44,13 +44,13 @@ def train(  # noqa: D417 - kfp describes the outputs itself
         image: The image that `build-image` put out.
         hyperparameters: Flags of the training script with their values, e.g. {"--lr": "0.01"}.
         args: Further flags of the script that aren't hyperparameters.
-        workers: Replicas that train together, the chief included; others than TensorFlow and PyTorch have one.
-        resources: For each replica: cpu_request, cpu_limit, memory_request, memory_limit, gpu_limit.
+        workers: Replicas that train together, the chief included.
+        resources: Of each replica: cpu_request, cpu_limit, memory_request, memory_limit, gpu_limit
         policy: timeout_seconds (7 days), ttl_seconds_after_finished, force_cleanup.
         run_id: The pipeline run: dsl.PIPELINE_JOB_ID_PLACEHOLDER.
         dag_id: The surrounding DAG's execution: dsl.PIPELINE_TASK_ID_PLACEHOLDER.
         task_name: This task: dsl.PIPELINE_TASK_NAME_PLACEHOLDER.
-        trained_model: Stands for the model: a small model card; storage_uri in its metadata is where it lies.
+        trained_model: A small model card; storage_uri in its metadata is where the model lies.
         metrics: What the script recorded, last values.
     """
     from kaptain_kfp.components.train import Request, run

@@ -42,9 +42,7 @@ class Finished:
     printed: list[tuple[str, float]]
 
 
-def find_or_make(
-    cluster: Cluster, manifest_of: Callable[[int], Mapping[str, Any]]
-) -> ResourceRef:
+def find_or_make(cluster: Cluster, manifest_of: Callable[[int], Mapping[str, Any]]) -> ResourceRef:
     """Adopts the workload that an earlier try of this step started, or starts one.
 
     One that failed is left as it is: then it is the next attempt's turn.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from kaptain_kfp.config import Config
 from kaptain_kfp.image import checksum, sources
@@ -11,6 +12,8 @@ from kaptain_kfp.specs import Definition, ImageSpec, ModelSpec, StoreSpec
 from kaptain_kfp.store.base import Store
 
 __all__ = ["Content"]
+
+_REQUIREMENTS = "requirements.txt"
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,9 @@ class Content:
             ModelValidationException: A file is missing, or lies outside of the base folder.
             ImageBuildException: A file can't be read, or changed while it was read.
         """
+        requirements = definition.requirements or _listed_requirements(definition.extra_files)
         found = sources.collect(
-            config.base_dir, definition.main_file, definition.extra_files, definition.requirements
+            config.base_dir, definition.main_file, definition.extra_files, requirements
         )
         digests = sources.digest_sources(found, config.home / "cache")
         identity = definition.identity
@@ -66,3 +70,12 @@ class Content:
         identity = self.definition.identity
         source = sources.upload_sources(self.sources, store, identity.id, digests=self.digests)
         return ModelSpec(identity=identity, source=source, image=self.image, store=store_spec)
+
+
+def _listed_requirements(extra_files: tuple[str, ...] | None) -> str | None:
+    """Returns the ``requirements.txt`` that is listed among the extra files, if one is.
+
+    The Kaptain SDK installed a file of that very name wherever it came from.
+    """
+    listed = [name for name in extra_files or () if PurePath(name) == PurePath(_REQUIREMENTS)]
+    return listed[0] if listed else None

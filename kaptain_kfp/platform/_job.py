@@ -17,23 +17,24 @@ LOG = logging.getLogger("kaptain-log")
 
 def upload_path(environment: Mapping[str, str] = os.environ) -> str | None:
     """Returns the URI or folder that the trained model goes to, or None outside of a job."""
-    return environment.get("TRAINED_MODEL_UPLOAD_PATH", "").rstrip("/") or None
+    return environment.get("TRAINED_MODEL_UPLOAD_PATH", "").strip().rstrip("/") or None
 
 
 def is_chief(environment: Mapping[str, str] = os.environ) -> bool:
     """Returns whether this process is the one that writes for all replicas.
 
-    ``RANK`` tells (PyTorch, torchrun), else ``TF_CONFIG`` (the chief or master, else worker 0), else the
-    node's rank; a process that knows nothing of replicas is alone.
+    ``RANK`` tells (PyTorch, torchrun), else ``TF_CONFIG`` (the chief or master, else worker 0),
+    else the node's rank; a process that knows nothing of replicas is alone. A blank variable counts
+    as unset.
     """
-    rank = environment.get("RANK")
-    if rank is not None:
-        return _is_zero(rank)
-    if environment.get("TF_CONFIG"):
-        return _is_tensorflow_chief(environment["TF_CONFIG"])
+    told = {name: value for name, value in environment.items() if value.strip()}
+    if "RANK" in told:
+        return _is_zero(told["RANK"])
+    if "TF_CONFIG" in told:
+        return _is_tensorflow_chief(told["TF_CONFIG"])
     for name in ("PET_NODE_RANK", "JOB_COMPLETION_INDEX"):
-        if name in environment:
-            return _is_zero(environment[name])
+        if name in told:
+            return _is_zero(told[name])
     return True
 
 
@@ -48,8 +49,8 @@ def _is_zero(rank: str) -> bool:
 def _is_tensorflow_chief(text: str) -> bool:
     try:
         config = json.loads(text)
-        cluster = config.get("cluster", {})
-        task = config.get("task", {})
+        cluster = config.get("cluster") or {}
+        task = config.get("task") or {}
         kind, index = task.get("type", "chief"), int(task.get("index", 0))
     except (ValueError, AttributeError, TypeError):
         LOG.warning("TF_CONFIG can't be read; taken for the chief.")

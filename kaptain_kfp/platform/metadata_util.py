@@ -18,7 +18,7 @@ from kaptain_kfp.platform.metrics import SUFFIX, record_line
 
 __all__ = ["MetadataUtil"]
 
-_UNPRINTABLE = re.compile(r"[^\w|-]")
+_UNPRINTABLE = re.compile(r"[^\w|-]", re.ASCII)
 _renamed: set[str] = set()
 
 
@@ -55,13 +55,18 @@ class MetadataUtil:
 
 
 def _number(name: object, value: Any) -> float:
-    if value is None or isinstance(value, bool):
+    # the truth values of NumPy and PyTorch would pass for 0 and 1, too
+    if (
+        value is None
+        or isinstance(value, bool)
+        or str(getattr(value, "dtype", "")).endswith("bool")
+    ):
         raise TypeError(f"the metric {name!r} is {value!r}: give a number")
     try:
         return float(value)
     except ValueError:
         raise ValueError(f"the metric {name!r} is {value!r}: give a number") from None
-    except TypeError:
+    except (TypeError, RuntimeError, OverflowError):  # PyTorch: more than one element
         raise TypeError(f"the metric {name!r} is {value!r}: give a number") from None
 
 

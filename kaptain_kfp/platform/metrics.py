@@ -9,18 +9,27 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypedDict
 
-__all__ = ["SUFFIX", "parse_log", "read_metrics", "record_line", "summarise"]
+__all__ = ["SUFFIX", "Summary", "parse_log", "read_metrics", "record_line", "summarise"]
 
 SUFFIX = ".metrics.jsonl"
 """What is appended to a model's upload path to name the object that its metrics go to."""
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[Ee][+-]?\d+)?"
-_PAIR = re.compile(rf"([\w|-]+)\s*=\s*({_NUMBER})")
+_PAIR = re.compile(rf"([\w|-]+)\s*=\s*({_NUMBER}|[+-]?(?i:nan|inf|infinity)\b)")
 _PREFIX = r"(?:.*?(?::\s|\]\s|INFO:root:))?"
 _LINE = re.compile(rf"\s*{_PREFIX}\s*({_PAIR.pattern}(?:[\s,;]+{_PAIR.pattern})*)\s*")
 _LONGEST = 2000
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class Summary(TypedDict):
+    """One metric over a training; min and max of the finite values, None where there is none."""
+
+    latest: float
+    min: float | None
+    max: float | None
 
 
 def record_line(metrics: Mapping[str, float], time: float) -> str:
@@ -41,9 +50,9 @@ def read_metrics(text: str) -> list[dict[str, float]]:
     for line in text.splitlines():
         try:
             metrics = json.loads(line)["metrics"]
-        except (ValueError, KeyError, TypeError):
+            recorded.append({name: _number(value) for name, value in metrics.items()})
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
-        recorded.append({name: _number(value) for name, value in metrics.items()})
     return recorded
 
 
@@ -51,7 +60,7 @@ def _number(value: float | str) -> float:
     return _NOT_FINITE[value] if isinstance(value, str) else float(value)
 
 
-def summarise(recorded: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+def summarise(recorded: Sequence[Mapping[str, float]]) -> dict[str, Summary]:
     """Returns name → ``latest``, and ``min`` and ``max`` of the finite values (else None)."""
     values: dict[str, list[float]] = {}
     for metrics in recorded:
@@ -60,7 +69,7 @@ def summarise(recorded: Sequence[Mapping[str, float]]) -> dict[str, dict[str, fl
     return {name: _summary(found) for name, found in values.items()}
 
 
-def _summary(found: Sequence[float]) -> dict[str, float | None]:
+def _summary(found: Sequence[float]) -> Summary:
     finite = [value for value in found if math.isfinite(value)]
     return {
         "latest": found[-1],
@@ -73,8 +82,9 @@ def parse_log(lines: Iterable[str]) -> Iterator[tuple[str, float]]:
     """Yields the metrics that a script printed as ``name=value``.
 
     Katib takes every ``name=value`` anywhere in a line. Here the whole line must consist of such
-    pairs, separated by blanks or commas, after at most a logging prefix that ends in ``: ``, ``] `` or
-    ``INFO:root:``: a sentence that mentions a setting records nothing.
+    pairs, separated by blanks or commas, after at most a logging prefix that ends in ``: ``,
+    ``] `` or ``INFO:root:``: a sentence that mentions a setting records nothing. Values that aren't
+    finite are left out.
     """
     for line in lines:
         if "=" not in line or len(line) > _LONGEST:
@@ -82,4 +92,5 @@ def parse_log(lines: Iterable[str]) -> Iterator[tuple[str, float]]:
         match = _LINE.fullmatch(line)
         if match is not None:
             for name, value in _PAIR.findall(match[1]):
-                yield name, float(value)
+                if math.isfinite(float(value)):
+                    yield name, float(value)

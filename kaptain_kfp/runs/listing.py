@@ -51,6 +51,9 @@ _USERS = ("Experiment", "Trial", *JOB_KINDS, "InferenceService", "Pod")
 _PROGRESS = ("Suspended", "Restarting", "Running", "Created")
 """Conditions of work that isn't over; the first that holds tells most."""
 
+_SECRET_KEYS = ("secret", "secretRef", "secretKeyRef")
+"""Under which a part of a pod names a Secret as ``{name: ...}``."""
+
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -324,7 +327,7 @@ def _references(node: Any) -> Iterator[tuple[str, str]]:
                 yield ("Secret" if key == "secretName" else "ServiceAccount", str(value))
             elif key in ("imagePullSecrets", "secrets") and isinstance(value, list):
                 yield from (("Secret", str(v["name"])) for v in value if _is_named(v))
-            elif (key == "secret" or key.lower().endswith("secretref")) and _is_named(value):
+            elif (key in _SECRET_KEYS or key.endswith("SecretRef")) and _is_named(value):
                 yield "Secret", str(value["name"])
             else:
                 yield from _references(value)

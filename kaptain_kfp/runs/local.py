@@ -15,6 +15,7 @@ from typing import Any
 
 from kaptain_kfp.cluster.base import Manifest, ResourceRef
 from kaptain_kfp.cluster.local import LocalCluster
+from kaptain_kfp.components.identity import RUN_VARIABLE
 from kaptain_kfp.exceptions import (
     KaptainError,
     ObjectNotFoundError,
@@ -28,7 +29,7 @@ from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
 
 from .base import RunHandle, Runner, RunRequest, RunState
-from .local_executor import HOME_VARIABLE, RUN_VARIABLE
+from .local_executor import HOME_VARIABLE
 
 __all__ = ["LocalRunHandle", "LocalRunner"]
 
@@ -139,12 +140,17 @@ class LocalRunHandle(RunHandle):
 
     @property
     def outputs(self) -> Mapping[str, Any]:
-        """The outputs of its steps: task → output → value (of artifacts: uri and metadata)."""
+        """The outputs of its steps: task → output → value (of artifacts: uri and metadata).
+
+        In a loop the task's name follows that of the iteration and a slash.
+        """
         found: dict[str, Any] = {}
-        written = (self._cluster.home.run(self.id) / "artifacts").glob("*/*/executor_output.json")
+        root = self._cluster.home.run(self.id) / "artifacts"
+        written = root.rglob("executor_output.json")
         for path in sorted(written, key=lambda path: path.stat().st_mtime):
+            task = "/".join(path.relative_to(root).parts[1:-1])
             with suppress(ValueError):  # just being written
-                found[path.parent.name] = _outputs_of(json.loads(path.read_text("utf-8")))
+                found[task] = _outputs_of(json.loads(path.read_text("utf-8")))
         return found
 
     def wait(self, timeout: float | None = None, *, verbose: bool = False) -> RunState:
@@ -175,7 +181,13 @@ class LocalRunHandle(RunHandle):
         self._cluster.wait(self._ref, lambda found: _state_of(found).finished)
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
-        """Yields the lines that its steps print; of each executor that it had, in turn."""
+        """Yields the lines that its steps print; of each executor that it had, in turn.
+
+        Once these are removed, the last lines that the records keep.
+        """
+        if self.state.finished and not self._cluster.pods(self._ref):
+            yield from self._kept_tail().splitlines()
+            return
         done: set[str] = set()
         while True:
             over = not follow or self.state.finished
@@ -192,6 +204,15 @@ class LocalRunHandle(RunHandle):
     def _relay(self) -> None:
         for line in self.logs(follow=True):
             print(line, flush=True)
+
+    def _kept_tail(self) -> str:
+        tails = []
+        for record in self._records.load():
+            if record.run_id == self.id:
+                told = record.outcome or record.error
+                if told is not None and told.log_tail:
+                    tails.append(told.log_tail)
+        return "\n".join(tails)
 
     def _tail(self) -> str:
         pods = self._cluster.pods(self._ref)

@@ -10,23 +10,23 @@ import io
 import json
 import os
 import shlex
+import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from kaptain_kfp.components.identity import RUN_VARIABLE
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 
 from .local_output import ReadableOutput, without_colour
 from .local_spec import with_own_components
 
-__all__ = ["HOME_VARIABLE", "RUN_VARIABLE", "main"]
+__all__ = ["HOME_VARIABLE", "main"]
 
 HOME_VARIABLE = "KAPTAIN_HOME"
-RUN_VARIABLE = "KAPTAIN_RUN_ID"
 
 
 def main() -> int:
@@ -35,10 +35,16 @@ def main() -> int:
     run_id = os.environ[RUN_VARIABLE]
     spec = Objects(home.root).get("Run", run_id)["spec"]
     folder = home.run(run_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as programs:
-        _use_wrapped_interpreter(Path(programs))
+    scratch = folder / "tmp"
+    shutil.rmtree(scratch, ignore_errors=True)  # of an executor that was killed
+    scratch.mkdir(parents=True)
+    # Steps leave their program texts there.
+    os.environ["TMPDIR"] = str(scratch)
+    try:
+        _use_wrapped_interpreter(scratch)
         return _execute(spec["pipelineSpec"], spec.get("parameters", {}), folder / "artifacts")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _execute(pipeline: Mapping[str, Any], parameters: Mapping[str, Any], root: Path) -> int:

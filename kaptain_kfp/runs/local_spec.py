@@ -3,8 +3,8 @@
 `kfp.local` files the outputs of a step under the name of its *component*, so two tasks of one
 component overwrite each other, and gives a step an id that is new at every execution. Here each
 task gets a component and an executor of its own, named by its path through the pipeline, and is
-told that path in an environment variable: so a step can be recognised when the run is executed
-once more.
+told in environment variables that path, and which iterations of loops it is in: so a step can be
+recognised when the run is executed once more.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-__all__ = ["TASK_VARIABLE", "with_own_components"]
+from kaptain_kfp.components.identity import DAG_VARIABLE, TASK_VARIABLE
 
-TASK_VARIABLE = "KAPTAIN_TASK"
-"""Tells a step its path in the pipeline: names of nested pipelines and the task, with dots."""
+__all__ = ["with_own_components"]
+
+_PIPELINE_NAME = "{{$.pipeline_job_name}}"
 
 
 def with_own_components(pipeline: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +56,8 @@ def _take(
         executor = deepcopy(pipeline["deploymentSpec"]["executors"][component["executorLabel"]])
         component["executorLabel"] = label
         if "container" in executor:
-            variable = {"name": TASK_VARIABLE, "value": ".".join(path)}
-            executor["container"].setdefault("env", []).append(variable)
+            container = executor["container"]
+            # Placeholders are filled in within the command only.
+            told = [f"{TASK_VARIABLE}={'.'.join(path)}", f"{DAG_VARIABLE}={_PIPELINE_NAME}"]
+            container["command"] = ["env", *told, *container.get("command", ())]
         executors[label] = executor

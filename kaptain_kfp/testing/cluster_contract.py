@@ -1,7 +1,7 @@
 """The contract of `Cluster`, as tests: this machine and Kubernetes have to pass the same ones.
 
-Subclass `ClusterContract` in a test module and give it a fixture `cluster`, an empty one of the kind
-that is held to the contract, in which pods really run.
+Subclass `ClusterContract` in a test module and give it a fixture `cluster`, an empty one of the
+kind that is held to the contract, in which pods really run.
 """
 
 from __future__ import annotations
