@@ -48,5 +48,8 @@ def main(ctx: click.Context, home: Path | None, as_json: bool) -> None:
     ctx.obj = Settings(home=home, json=as_json)
 
 
-for command in (runs, logs, models, jobs, supervisor):
-    main.add_command(command)
+main.add_command(runs)
+main.add_command(logs)
+main.add_command(models)
+main.add_command(jobs)
+main.add_command(supervisor)

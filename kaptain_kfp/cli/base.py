@@ -106,7 +106,7 @@ def pick(given: str, known: Sequence[str], what: str, error: type[KaptainError])
     """
     if given in known:
         return given
-    fitting = [name for name in known if given and name.startswith(given)]
+    fitting = sorted(name for name in known if given and name.startswith(given))
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:

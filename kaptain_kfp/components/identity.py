@@ -26,10 +26,5 @@ def iterations_of(resource_name: str) -> str:
 
     The name holds the time of the start; what follows it names the iterations of loops.
     """
-    _, _, following = resource_name.partition(_time_in(resource_name))
-    return following.strip("/").replace("/", ".")
-
-
-def _time_in(resource_name: str) -> str:
     match = _STARTED_AT.search(resource_name)
-    return match[0] if match else resource_name
+    return resource_name[match.end() :].strip("/").replace("/", ".") if match else ""

@@ -58,10 +58,10 @@ def test_asking_for_the_folder_is_cheap(tmp_path: Path) -> None:
     program = (
         "import sys; before = set(sys.modules); from kaptain_kfp import compat; "
         "compat.script_path(); found = set(sys.modules) - before; "
-        "print(*sorted(n for n in found if n.split('.')[0] not in sys.stdlib_module_names))"
+        "print(*{name.partition('.')[0] for name in found} - sys.stdlib_module_names)"
     )
     done = run(program, tmp_path)
-    assert done.stdout.split() == ["kaptain_kfp", "kaptain_kfp.compat", "kaptain_kfp.version"]
+    assert (done.stdout.split(), done.stderr) == (["kaptain_kfp"], "")
 
 
 def test_is_not_on_the_path_of_the_package_itself() -> None:

@@ -92,11 +92,13 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 
 @pytest.fixture
 def heard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Lets `caplog` hear the package's logger, which passes nothing on where it is set up."""
+    """Lets `caplog` hear the package's logger, whether another test has set it up or not."""
     logger = logging.getLogger("kaptain-log")
-    level = logger.level
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(caplog.handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False
     yield
+    logger.propagate = propagate
     logger.setLevel(level)
     logger.removeHandler(caplog.handler)

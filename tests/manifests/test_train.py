@@ -1,0 +1,146 @@
+"""The training Job, as it is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kaptain_kfp.local.podspec import launch_of
+from kaptain_kfp.manifests.names import identity
+from kaptain_kfp.manifests.train import training_job
+from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
+
+MODEL = ModelIdentity(
+    id="dev/mnist",
+    name="MNIST",
+    description="Digits",
+    version="1",
+    framework="sklearn",
+    framework_version="1.5",
+)
+
+
+def job(**changes: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "identity": identity("run-1", "", "train"),
+        "run_id": "run-1",
+        "namespace": "ns",
+        "image": "me/mnist@sha256:0123",
+        "arguments": ["--lr=0.1"],
+        "upload_uri": "file:///models/dev/mnist/trained/r",
+        "resources": ResourcesSpec(),
+        "policy": PolicySpec(),
+        **changes,
+    }
+    return training_job(MODEL, **given)
+
+
+def test_golden() -> None:
+    who = identity("run-1", "", "train")
+    labels = {
+        "app.kubernetes.io/managed-by": "kaptain-kfp",
+        "kaptain-kfp/model": "dev-mnist",
+        "kaptain-kfp/revision": who.revision,
+        "kaptain-kfp/run": "run-1",
+    }
+    assert job() == {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": f"mnist-job-{who.suffix}",
+            "namespace": "ns",
+            "labels": labels,
+            "annotations": {"kaptain-kfp/model-id": "dev/mnist"},
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            "activeDeadlineSeconds": 604800,
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "Ignore",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    }
+                ]
+            },
+            "template": {
+                "metadata": {
+                    "labels": labels,
+                    "annotations": {"sidecar.istio.io/inject": "false"},
+                },
+                "spec": {
+                    "restartPolicy": "Never",
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "automountServiceAccountToken": False,
+                    "containers": [
+                        {
+                            "name": "sklearn",
+                            "image": "me/mnist@sha256:0123",
+                            "args": ["--lr=0.1"],
+                            "env": [
+                                {"name": "GPUS", "value": "0"},
+                                {"name": "KAPTAIN_FRAMEWORK", "value": "sklearn"},
+                                {"name": "MODEL_LIFECYCLE_PHASE", "value": "train"},
+                                {"name": "PYTHONUNBUFFERED", "value": "1"},
+                                {
+                                    "name": "TRAINED_MODEL_UPLOAD_PATH",
+                                    "value": "file:///models/dev/mnist/trained/r",
+                                },
+                            ],
+                            "securityContext": {
+                                "allowPrivilegeEscalation": False,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def test_resources_policy_and_gpus() -> None:
+    made = job(
+        resources=ResourcesSpec(
+            cpu_request="1", cpu_limit="2", memory_limit="1Gi", gpu_request="2", gpu_limit="2"
+        ),
+        policy=PolicySpec(timeout_seconds=60, ttl_seconds_after_finished=5),
+    )
+    container = made["spec"]["template"]["spec"]["containers"][0]
+    assert container["resources"] == {
+        "requests": {"cpu": "1", "nvidia.com/gpu": "2"},
+        "limits": {"cpu": "2", "memory": "1Gi", "nvidia.com/gpu": "2"},
+    }
+    assert {"name": "GPUS", "value": "2"} in container["env"]
+    assert made["spec"]["activeDeadlineSeconds"] == 60
+    assert made["spec"]["ttlSecondsAfterFinished"] == 5
+
+
+@pytest.mark.parametrize("text", ["$(HOME)", "$$(HOME)", "$$", "$", "a$(", "${X} $(Y) $$$"])
+def test_nothing_in_an_argument_is_expanded(tmp_path: Any, text: str) -> None:
+    template = job(arguments=[f"--x={text}"])["spec"]["template"]
+    pod = {"metadata": {"namespace": "ns"}, "spec": template["spec"]}
+    launch = launch_of(
+        pod,
+        tmp_path,
+        lambda kind, name: {},
+        entrypoint=("python", "main.py"),
+        inherited={"HOME": "/home/me"},
+        image_environment={},
+    )
+    assert launch.command == ("python", "main.py", f"--x={text}")
+
+
+def test_every_attempt_has_a_name_of_its_own() -> None:
+    names = {
+        job(identity=identity("run-1", "", "train", attempt))["metadata"]["name"]
+        for attempt in range(3)
+    }
+    assert len(names) == 3
+    assert all(len(name) <= 52 for name in names)
