@@ -287,8 +287,15 @@ def test_a_whole_id_wins_over_longer_ones(kaptain_home: Path) -> None:
     assert told("runs", "show", "a", "--json")["id"] == "a"
 
 
-def test_debug_shows_the_traceback(kaptain_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envs, "DEBUG", True)
+@pytest.fixture
+def debug() -> Iterator[None]:
+    envs.DEBUG = True
+    yield
+    del envs.DEBUG
+
+
+@pytest.mark.usefixtures("debug")
+def test_debug_shows_the_traceback(kaptain_home: Path) -> None:
     result = call("runs", "show", "x", code=1)
     assert isinstance(result.exception, RunNotFoundError)
 

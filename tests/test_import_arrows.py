@@ -36,7 +36,7 @@ FREE = ("__init__", "__main__", "compat", "testing")
 """May import anything; nobody else may import them."""
 
 IN_TRAINING_IMAGES = (
-    *("platform.__init__", "platform._job"),
+    *("platform.__init__", "platform._job", "platform._upload", "platform.metrics"),
     *("platform.model_export_util", "platform.metadata_util"),
 )
 """Copied into training images: the standard library, each other, and boto3 once it is needed."""

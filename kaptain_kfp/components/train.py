@@ -2,6 +2,7 @@
 
 # No postponed annotations here: kfp reads the types of a component's parameters as they are.
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,7 +93,7 @@ def run(
         outcome, revision = _train(step, request)
         _describe(step, trained_model, outcome, revision)
         for name, summary in sorted((outcome.metrics or {}).items()):
-            if summary.min is not None:  # no number that a user interface could show
+            if math.isfinite(summary.latest):  # else no number that a user interface could show
                 metrics.metadata[name] = summary.latest
         step.succeed(outcome, revision)
         return outcome.model_uri or "", outcome.dump()

@@ -34,12 +34,15 @@ def target_of(uri: str) -> Target:
     Raises:
         ValueError: Its scheme isn't known.
     """
-    parts = urlsplit(uri)
-    if parts.scheme == "s3":
-        return _Bucket(parts.netloc, parts.path.strip("/"), os.environ)
-    if parts.scheme == "file":
-        return _Folder(Path(unquote(parts.path)))
-    if parts.scheme and len(parts.scheme) > 1:
+    scheme, _, rest = uri.partition("://")
+    if scheme == "s3":
+        bucket, _, prefix = rest.partition("/")  # as it is: keys may hold "#" and "?"
+        if bucket and prefix.strip("/"):
+            return _Bucket(bucket, prefix.strip("/"), os.environ)
+        raise ValueError(f"models can't be stored at {uri!r}: give s3://bucket/prefix")
+    if uri.startswith("file:"):
+        return _Folder(Path(unquote(urlsplit(uri).path)))
+    if rest:
         raise ValueError(f"models can't be stored at {uri!r}: give s3://, file:// or a path")
     return _Folder(Path(uri))
 
@@ -49,8 +52,14 @@ def files_below(source: Path) -> Iterator[tuple[Path, str]]:
     if source.is_file():
         yield source, source.name
         return
-    for path in sorted(source.rglob("*")):
-        if path.is_file():
+    for root, folders, names in os.walk(source, followlinks=True):
+        # a link to a folder above would lead round in circles
+        here = Path(root).resolve()
+        above = (here, *here.parents)
+        folders[:] = sorted(f for f in folders if (Path(root) / f).resolve() not in above)
+        for path in sorted(Path(root) / name for name in names):
+            if not path.is_file():
+                raise FileNotFoundError(f"{str(path)!r} is no file that could be stored")
             yield path, path.relative_to(source).as_posix()
 
 
@@ -106,7 +115,14 @@ def _s3_client(environment: Mapping[str, str]) -> Any:
         settings["s3"] = {"addressing_style": "path"}
     return boto3.client(
         "s3",
-        endpoint_url=environment.get("S3_ENDPOINT") or None,
+        endpoint_url=_url(environment.get("S3_ENDPOINT", "").strip()),
         region_name=environment.get("AWS_REGION") or None,
         config=Config(**settings),
     )
+
+
+def _url(endpoint: str) -> str | None:
+    """Returns the URL of a server; one in a cluster is often named as ``host:port`` only."""
+    if not endpoint:
+        return None
+    return endpoint if "://" in endpoint else f"http://{endpoint}"
