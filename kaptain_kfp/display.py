@@ -15,10 +15,11 @@ __all__ = ["Row", "age_text", "fact_text", "print_facts", "print_rows", "to_html
 
 Row = Mapping[str, str]
 
-_STATE_COLUMN = "state"
+_STATE_COLUMN = "STATE"
 """The column whose words are coloured."""
 
 _GAP = "  "
+_LEAST_LAST_COLUMN = 20
 _COLOURS = {
     "green": ("complete", "deployed", "ready", "succeeded", "trained", "tuned"),
     "red": ("error", "failed", "notready"),
@@ -51,9 +52,8 @@ def to_text(rows: Sequence[Row]) -> str:
     """Returns a table as plain text, each cell in one line, in columns as wide as they need."""
     if not rows:
         return ""
-    lines = [[column.upper() for column in rows[0]]]
-    lines += [[_one_line(cell) for cell in row.values()] for row in rows]
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    lines = _cells(rows)
+    widths = _widths(lines)
     return "\n".join(
         _GAP.join(
             cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)
@@ -114,16 +114,29 @@ def _print_coloured(rows: Sequence[Row], title: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    head, *lines = cells = _cells(rows)
     table = Table(box=None, title=title or None, title_justify="left", pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column.upper(), overflow="fold")
-    for row in rows:
-        cells = [
-            Text(_one_line(cell), style=_colour(cell) if column == _STATE_COLUMN else "")
-            for column, cell in row.items()
-        ]
-        table.add_row(*cells)
-    Console().print(table)
+    for column in head[:-1]:
+        table.add_column(column, no_wrap=True)
+    table.add_column(head[-1], overflow="fold")
+    for line in lines:
+        pairs = zip(head, line, strict=True)
+        table.add_row(*(Text(cell, style=_colour(column, cell)) for column, cell in pairs))
+    console = Console()
+    # ids and names must be fit to be copied: rather too wide for the terminal than cut
+    others = sum(width + len(_GAP) for width in _widths(cells)[:-1])
+    console.width = max(console.width, others + _LEAST_LAST_COLUMN)
+    console.print(table)
+
+
+def _cells(rows: Sequence[Row]) -> list[list[str]]:
+    """Returns the lines of a table, its head first; each cell fits in one line."""
+    head = [column.upper() for column in rows[0]]
+    return [head, *([_one_line(cell) for cell in row.values()] for row in rows)]
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(_width, column)) for column in zip(*lines, strict=True)]
 
 
 def _item_text(value: object) -> str:
@@ -134,8 +147,8 @@ def _item_text(value: object) -> str:
     return str(value)
 
 
-def _colour(word: str) -> str:
-    return _COLOUR_OF.get(word.lower(), "")
+def _colour(column: str, word: str) -> str:
+    return _COLOUR_OF.get(word.lower(), "") if column == _STATE_COLUMN else ""
 
 
 def _html_cell(cell: str) -> str:

@@ -84,6 +84,13 @@ def test_states_are_coloured_on_a_terminal_and_long_cells_folded(terminal: Termi
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines())) <= 60
 
 
+def test_only_the_last_column_is_folded(terminal: Terminal) -> None:
+    with redirect_stdout(terminal):
+        print_rows([{"id": "i" * 70, "state": "Ready", "message": "m" * 70}])
+    assert "i" * 70 + "  " in terminal.getvalue()
+    assert "m" * 20 + "\n" in terminal.getvalue()
+
+
 def test_only_the_state_is_coloured_and_no_markup_is_obeyed(terminal: Terminal) -> None:
     with redirect_stdout(terminal):
         print_rows([{"name": "failed [bold]x[/bold]", "state": "odd"}])

@@ -24,7 +24,10 @@ from kaptain_kfp.exceptions import (
 
 from .base import Manifest
 
-__all__ = ["Phase", "Verdict", "blocked", "failure", "verdict_of"]
+__all__ = ["Phase", "Verdict", "blocked", "chief_of", "culprit", "failure", "verdict_of"]
+
+_JOB_ROLE = "training.kubeflow.org/job-role"
+_REPLICA_TYPE = "training.kubeflow.org/replica-type"
 
 _SIGNAL_BASE = 128
 _SIGNAL_HINTS: dict[int, str] = {
@@ -81,6 +84,24 @@ def verdict_of(workload: Manifest) -> Verdict:
     return Verdict(Phase.ACTIVE)
 
 
+def chief_of(pods: Sequence[Manifest]) -> Sequence[Manifest]:
+    """Returns the pods whose log is the workload's: the chief's, or all where there is none."""
+    chiefs = [pod for pod in pods if _labels(pod).get(_JOB_ROLE) == "master"]
+    return chiefs or pods
+
+
+def culprit(pods: Sequence[Manifest]) -> Manifest | None:
+    """Returns the pod that tells why a workload failed, or None where none failed.
+
+    Of replicas it is the one that failed first: the others fail because it is gone. Of pods that
+    were tried one after the other it is the last.
+    """
+    failed = [pod for pod in pods if _end_of(pod) is not None]
+    replicas = any(_REPLICA_TYPE in _labels(pod) for pod in failed)
+    first_or_last = min if replicas else max
+    return first_or_last(failed, key=_finished_at, default=None)
+
+
 def blocked(pods: Sequence[Manifest]) -> WorkloadDeploymentError | None:
     """Returns why a pod will never start, or None while it may."""
     for pod in pods:
@@ -120,13 +141,17 @@ def failure(
             hint="Give more time with timeout=, or make the script faster.",
             **facts,
         )
-    terminated = _last_end(pods)
-    if terminated is None:
+    guilty = culprit(pods)
+    terminated = None if guilty is None else _end_of(guilty)
+    if guilty is None or terminated is None:
         return WorkloadFailedError(
             f"{resource} failed: {verdict.message or verdict.reason or 'no reason given'}.",
             reason=verdict.reason or "Failed",
             **facts,
         )
+    if _labels(guilty).get(_REPLICA_TYPE) is not None:
+        facts["resource"] = f"Pod/{guilty['metadata']['name']}"
+        resource = f"{resource}, replica {guilty['metadata']['name']},"
     return _script_error(resource, terminated, facts, where)
 
 
@@ -172,15 +197,21 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _last_end(pods: Sequence[Manifest]) -> Mapping[str, Any] | None:
-    """Returns the end of the pod that failed last."""
-    ends = [
-        container["state"]["terminated"]
-        for pod in pods
-        for container in _containers(pod)
-        if container.get("state", {}).get("terminated", {}).get("exitCode")
-    ]
-    return max(ends, key=lambda end: str(end.get("finishedAt", "")), default=None)
+def _end_of(pod: Manifest) -> Mapping[str, Any] | None:
+    """Returns how the container of a pod ended, if not well."""
+    for container in _containers(pod):
+        terminated = container.get("state", {}).get("terminated", {})
+        if terminated.get("exitCode"):
+            return dict(terminated)
+    return None
+
+
+def _finished_at(pod: Manifest) -> str:
+    return str((_end_of(pod) or {}).get("finishedAt", ""))
+
+
+def _labels(pod: Manifest) -> Mapping[str, str]:
+    return pod["metadata"].get("labels") or {}
 
 
 def _containers(pod: Manifest) -> Sequence[Mapping[str, Any]]:

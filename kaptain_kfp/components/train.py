@@ -120,6 +120,7 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
             image=image.reference,
             arguments=[f"{flag}={value}" for flag, value in {**hyperparameters, **args}.items()],
             upload_uri=step.store.uri_of(key),
+            workers=int(request.workers),
             resources=resources,
             policy=policy,
         )

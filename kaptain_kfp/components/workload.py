@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
-from kaptain_kfp.cluster.diagnose import Phase, Verdict, blocked, failure, verdict_of
+from kaptain_kfp.cluster.diagnose import (
+    Phase,
+    blocked,
+    chief_of,
+    culprit,
+    failure,
+    verdict_of,
+)
 from kaptain_kfp.exceptions import (
     KaptainError,
     ObjectNotFoundError,
@@ -23,6 +31,9 @@ from .step import Step
 __all__ = ["Finished", "find_or_make", "run_to_end"]
 
 _ATTEMPTS = 100
+_REPLICATED = ("TFJob", "PyTorchJob")
+_ENDING_SECONDS = 60.0
+_TAIL_LINES = 50
 _OVERTIME_SECONDS = 30.0
 """How long after its timeout the cluster may take to end a workload before the step does it."""
 
@@ -86,7 +97,7 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
 
     def look_after() -> None:
         pods = cluster.pods(ref)
-        relay.follow([pod for pod in pods if _has_log(pod)])
+        relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
         trouble = blocked(pods)
         if trouble is not None:
             raise trouble
@@ -102,10 +113,11 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     except KaptainError:
         cluster.delete(ref)
         raise
+    _await_pods(cluster, ref)
     pods = cluster.pods(ref)
-    relay.follow([pod for pod in pods if _has_log(pod)])
+    relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
     relay.finish()
-    failed = _error_of(workload, verdict_of(workload), pods, relay)
+    failed = _error_of(cluster, workload, pods, relay)
     if policy.force_cleanup:
         cluster.delete(ref)
     if failed is not None:
@@ -113,12 +125,35 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     return Finished(str(ref), relay.tail, relay.metrics)
 
 
+def _await_pods(cluster: Cluster, ref: ResourceRef) -> None:
+    """Waits until nothing of a workload runs any more: its end comes before that of all pods."""
+
+    def over(workload: Manifest) -> bool:
+        return all(_is_over(pod) for pod in cluster.pods(ref))
+
+    with suppress(TimeoutError, ObjectNotFoundError):
+        cluster.wait(ref, over, _ENDING_SECONDS)
+
+
 def _error_of(
-    workload: Manifest, verdict: Verdict, pods: Sequence[Manifest], relay: LogRelay
+    cluster: Cluster, workload: Manifest, pods: Sequence[Manifest], relay: LogRelay
 ) -> KaptainError | None:
-    if verdict.phase is Phase.SUCCEEDED:
+    """Returns why a workload failed; also where it says that it succeeded, but a replica failed."""
+    guilty = culprit(pods)
+    verdict = verdict_of(workload)
+    replicated = workload["kind"] in _REPLICATED
+    if verdict.phase is Phase.SUCCEEDED and not (replicated and guilty is not None):
         return None
-    return failure(workload, verdict, pods, relay.tail, "")
+    tail = relay.tail
+    if replicated and guilty is not None and guilty not in chief_of(pods):
+        tail = cluster.log_tail(ResourceRef.of(guilty), _TAIL_LINES)
+        name = guilty["metadata"]["name"]
+        print(f"--- the end of the log of {name}:\n{tail}\n---", flush=True)
+    return failure(workload, verdict, pods, tail, "")
+
+
+def _is_over(pod: Manifest) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _has_log(pod: Manifest) -> bool:

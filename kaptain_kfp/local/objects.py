@@ -23,6 +23,7 @@ from .bell import ring
 from .database import Database
 from .defaults import with_defaults
 from .kinds import Kind, kind_of, lookup
+from .network import free_port
 from .rules import check_change, check_new
 from .selectors import field_selector, label_selector
 
@@ -97,6 +98,8 @@ class Objects:
         with self._writing() as connection:
             if _find(connection, kind, made["metadata"].get("namespace", ""), name) is not None:
                 raise errors.exists(kind, name)
+            if kind.kind == "Service":
+                _assign_ports(connection, made)
             if dry_run:
                 return made
             return _store(connection, kind, made, "ADDED", None)
@@ -340,6 +343,19 @@ def _new_object(kind: Kind, manifest: Mapping[str, Any]) -> Object:
         metadata["generation"] = 1
         made.pop("status", None)
     return with_defaults(made)
+
+
+def _assign_ports(connection: sqlite3.Connection, service: Object) -> None:
+    """Gives a Service ports of this machine, as an API server gives it node ports."""
+    rows = connection.execute("SELECT body FROM objects WHERE kind = 'Service'")
+    taken = {
+        port.get("nodePort")
+        for row in rows
+        for port in json.loads(row[0]).get("spec", {}).get("ports") or ()
+    }
+    for port in service.get("spec", {}).get("ports") or ():
+        port["nodePort"] = free_port(taken)
+        taken.add(port["nodePort"])
 
 
 def _replace(

@@ -3,7 +3,8 @@
 Every process of a pod inherits the variable `KAPTAIN_POD`, whose value names the home and the pod.
 A process that left its group, its session or its parent still carries it, and no other process ever
 does: so nothing outlives its pod, and a pid that the system gave away again is never mistaken for
-one of ours.
+one of ours. A process that dropped its environment is found as long as it stays in the process
+group of one that didn't; only one that did both gets away.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,82 +24,120 @@ MARK_VARIABLE = "KAPTAIN_POD"
 
 _PROC = Path("/proc")
 _SWEEP_SECONDS = 10.0
-"""How long killed processes may take to vanish before the next look is given up."""
+_MOST_LOOKS = 100
+_EMPTY_SWEEPS = 2
+"""A process that is just being replaced by another program shows no environment for a moment."""
 
 
 def mark_of(pods: Path, uid: str = "") -> str:
     """Returns the mark of a pod, or what all marks of a home begin with."""
-    return f"{hashlib.sha256(str(pods.absolute()).encode()).hexdigest()[:16]}.{uid}"
+    return f"{hashlib.sha256(os.fsencode(pods.absolute())).hexdigest()[:16]}.{uid}"
 
 
 def marked(variable: str = MARK_VARIABLE) -> dict[int, str]:
     """Returns the value of an environment variable for every process of ours that carries it."""
+    return dict(_each_marked(variable))
+
+
+def _each_marked(variable: str) -> Iterator[tuple[int, str]]:
     if (_PROC / "self" / "environ").exists():
         return _marked_by_proc(variable)
     return _marked_by_ps(variable)
 
 
-def _marked_by_proc(variable: str) -> dict[int, str]:
-    found = {}
+def _marked_by_proc(variable: str) -> Iterator[tuple[int, str]]:
+    """Looks until there are no new processes: one that forks and ends again can't slip through."""
     needle = f"{variable}=".encode()
-    for entry in os.listdir(_PROC):  # noqa: PTH208 - a Path for each process costs more than the look
-        if not entry.isdigit():
-            continue
-        try:
-            with open(f"/proc/{entry}/environ", "rb") as file:  # noqa: PTH123
-                environment = file.read()
-        except OSError:  # ended meanwhile, or somebody else's
-            continue
-        for item in environment.split(b"\0"):
-            if item.startswith(needle):
-                found[int(entry)] = item[len(needle) :].decode(errors="replace")
-                break
-    return found
+    seen: set[str] = set()
+    for _ in range(_MOST_LOOKS):
+        # a Path for each process would cost more than the look
+        new = [name for name in os.listdir(_PROC) if name.isdigit() and name not in seen]  # noqa: PTH208
+        if not new:
+            return
+        seen.update(new)
+        for name in new:
+            value = _value_in_environment(name, needle)
+            if value is not None:
+                yield int(name), value
 
 
-def _marked_by_ps(variable: str) -> dict[int, str]:
-    """The same by `ps`, where there is no /proc (macOS)."""
+def _value_in_environment(pid: str, needle: bytes) -> str | None:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            environment = file.read()
+    except OSError:  # ended meanwhile, or somebody else's
+        return None
+    for item in environment.split(b"\0"):
+        if item.startswith(needle):
+            return item[len(needle) :].decode(errors="replace")
+    return None
+
+
+def _marked_by_ps(variable: str) -> Iterator[tuple[int, str]]:
+    """The same by `ps`, where there is no /proc (macOS); for values without blanks."""
     listing = subprocess.run(
-        ["ps", "axeww", "-o", "pid=,command="], capture_output=True, text=True, check=False
+        ["ps", "axeww", "-o", "pid=,command="],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env={"PATH": os.environ.get("PATH", os.defpath)},  # it shall not find itself
     ).stdout
-    found = {}
     for line in listing.splitlines():
         pid, _, command = line.strip().partition(" ")
         for word in command.split(" "):
-            if word.startswith(f"{variable}=") and pid.isdigit() and int(pid) != os.getpid():
-                found[int(pid)] = word[len(variable) + 1 :]
-    return found
+            if word.startswith(f"{variable}=") and pid.isdigit():
+                yield int(pid), word[len(variable) + 1 :]
+                break
 
 
-def signal_pod(mark: str, number: int, processes: Mapping[int, str] | None = None) -> int:
-    """Sends a signal to every process of a pod; its shim ignores all that can be ignored.
+def signal_pod(mark: str, number: int) -> int:
+    """Sends a signal to every process of a pod once; its shim ignores all that can be ignored.
 
     Args:
         mark: The pod's mark.
         number: The signal.
-        processes: What `marked` said, where it was asked already.
 
     Returns:
         How many processes were there.
     """
     count = 0
-    for pid, owner in (marked() if processes is None else processes).items():
+    told: set[int] = set()
+    for pid, owner in _each_marked(MARK_VARIABLE):
         if owner == mark:
             count += 1
+            # At once: by the end of the look it may have put another one in its place.
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
+                _signal_group(pid, number, told)
     return count
 
 
-def end_pod(mark: str) -> None:
+def _signal_group(pid: int, number: int, told: set[int]) -> None:
+    group = os.getpgid(pid)
+    if group == os.getpgrp():  # ours, too
+        os.kill(pid, number)
+    elif group not in told or number == signal.SIGKILL:
+        told.add(group)
+        os.killpg(group, number)
+
+
+def end_pod(mark: str, *, seconds: float = _SWEEP_SECONDS) -> None:
     """Kills every process of a pod and waits until none is left.
+
+    Args:
+        mark: The pod's mark.
+        seconds: How long killed processes may take to vanish.
 
     Raises:
         TimeoutError: Some process can't be killed (it hangs in the kernel).
     """
-    deadline = time.monotonic() + _SWEEP_SECONDS
+    deadline = time.monotonic() + seconds
     pause = 0.001
-    while signal_pod(mark, signal.SIGKILL):
+    empty = 0
+    while True:
+        empty = 0 if signal_pod(mark, signal.SIGKILL) else empty + 1
+        if empty == _EMPTY_SWEEPS:
+            return
         if time.monotonic() > deadline:
             raise TimeoutError(f"processes of pod {mark} can't be killed")
         time.sleep(pause)

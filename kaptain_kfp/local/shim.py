@@ -5,13 +5,17 @@ nothing of the package, so that it costs a few milliseconds and outlives the sup
 the package and the notebook. Protocol, all in the pod folder:
 
 - ``launch.json``: what to start: ``command``, ``environment``, ``folder``, ``log``, ``bells``.
-- ``lock``: held (flock) as long as the shim lives. Free, with ``started.json`` but without
-  ``exit.json``: the shim was killed, and nobody knows how the process ended.
+- ``lock``: made by the kubelet, held (flock) as long as the shim lives. Free, with ``started.json``
+  but without ``exit.json``: the shim was killed, and nobody knows how the process ended.
 - ``started.json``: made exclusively before the process is started; so however often and by whomever
   the shim is run, one pod never starts twice.
 - ``exit.json``: ``code``, ``signal`` (0 where it exited), ``started``, ``finished`` (seconds since
-  1970), ``error`` where it could not be started.
+  1970), ``error`` (empty unless it could not be started).
+
+Where it can't even begin, its exit code is the errno that says why.
 """
+
+from __future__ import annotations
 
 import errno
 import fcntl
@@ -20,19 +24,29 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
+
+TYPE_CHECKING = False  # typing is slow to import
+if TYPE_CHECKING:
+    from typing import Any
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_PATIENCE_SECONDS = 1.0
+_REPORT_BYTES = 65536
 
 
-def write_new(path: str, content: dict) -> bool:  # type: ignore[type-arg]
+def write_new(path: str, content: dict[str, Any]) -> bool:
     """Makes a file with its whole content at once; False where it is there already."""
     draft = f"{path}.{os.getpid()}"
-    with open(draft, "w", encoding="utf-8") as file:  # noqa: PTH123
-        json.dump(content, file)
     try:
+        with open(draft, "w", encoding="utf-8") as file:  # noqa: PTH123
+            json.dump(content, file)
         os.link(draft, path)
     except FileExistsError:
         return False
     finally:
-        os.unlink(draft)  # noqa: PTH108
+        if os.path.exists(draft):  # noqa: PTH110
+            os.unlink(draft)  # noqa: PTH108
     return True
 
 
@@ -55,8 +69,21 @@ def ring(bells: str) -> None:
             os.close(bell)
 
 
-def become(launch: dict) -> None:  # type: ignore[type-arg]
-    """Turns this (forked) process into the container's; returns never."""
+def reset_signals() -> None:
+    """Undoes what was ignored or blocked, here or by whoever started all this."""
+    for number in signal.valid_signals():
+        with suppress(OSError, ValueError):  # those that nobody may change
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def become(launch: dict[str, Any], report: int) -> None:
+    """Turns this (forked) process into the container's; returns never.
+
+    Args:
+        launch: What to start.
+        report: Where to write why it can't; closed by the start itself.
+    """
     code = 126
     try:
         os.setpgid(0, 0)
@@ -65,57 +92,96 @@ def become(launch: dict) -> None:  # type: ignore[type-arg]
         os.dup2(nothing, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        for number in (
-            signal.SIGTERM,
-            signal.SIGINT,
-            signal.SIGHUP,
-            signal.SIGPIPE,
-            signal.SIGCHLD,
-        ):
-            signal.signal(number, signal.SIG_DFL)
-        command = launch["command"]
-        try:
-            os.chdir(launch["folder"])
-            os.execvpe(command[0], command, launch["environment"])
-        except OSError as error:
-            code = 127 if error.errno == errno.ENOENT else 126
-            os.write(2, f"exec: {command[0]!r}: {error.strerror}\n".encode())
+        reset_signals()
+        os.chdir(launch["folder"])
+        os.execvpe(launch["command"][0], launch["command"], launch["environment"])
+    except (OSError, ValueError) as error:
+        code = 127 if getattr(error, "errno", None) == errno.ENOENT else 126
+        why = getattr(error, "strerror", None) or str(error)
+        text = f"exec: {launch['command'][0]!r}: {why}".encode(errors="replace")
+        os.write(report, text)
+        os.write(2, text + b"\n")
     finally:
         os._exit(code)
 
 
-def main(folder: str) -> int:
+def start(launch: dict[str, Any]) -> tuple[int, str]:
+    """Starts the process.
+
+    Returns:
+        Its pid, and why it could not be started (empty where it was).
+    """
+    report, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        become(launch, told)
+    os.close(told)
+    with os.fdopen(report, "rb") as file:
+        return child, file.read(_REPORT_BYTES).decode(errors="replace")
+
+
+def wait(child: int) -> int:
+    """Waits for the process, ends what is left of its group, and returns its wait status."""
+    if hasattr(os, "waitid"):  # macOS has it since Python 3.13
+        # It stays a zombie meanwhile, so that nobody else can be given its number.
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        with suppress(OSError):  # it was the last one
+            os.killpg(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+def write_patiently(path: str, content: dict[str, Any]) -> None:
+    """Writes a note; on a full disk it waits for room, since nobody else knows what to write."""
+    while True:
+        try:
+            write_new(path, content)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            time.sleep(_PATIENCE_SECONDS)
+        else:
+            return
+
+
+def run(folder: str) -> None:
     """Starts the process of one pod folder, unless it was started before."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)  # noqa: PTH118
+    # Not made here: without it the pod is gone, and is not to come back.
+    lock = os.open(os.path.join(folder, "lock"), os.O_RDWR)  # noqa: PTH118
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return 0
+    except BlockingIOError:
+        return
     with open(os.path.join(folder, "launch.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
         launch = json.load(file)
     began = time.time()
     if not write_new(os.path.join(folder, "started.json"), {"shim": os.getpid(), "time": began}):  # noqa: PTH118
-        return 0
+        return
     ring(launch["bells"])
-    child = os.fork()
-    if child == 0:
-        become(launch)
-    _, status = os.waitpid(child, 0)
+    child, error = start(launch)
+    status = wait(child)
     killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    write_new(
-        os.path.join(folder, "exit.json"),  # noqa: PTH118
-        {
-            "code": 128 + killed if killed else os.WEXITSTATUS(status),
-            "signal": killed,
-            "started": began,
-            "finished": time.time(),
-        },
-    )
+    note = {
+        "code": 128 + killed if killed else os.WEXITSTATUS(status),
+        "signal": killed,
+        "started": began,
+        "finished": max(began, time.time()),
+        "error": error,
+    }
+    write_patiently(os.path.join(folder, "exit.json"), note)  # noqa: PTH118
     ring(launch["bells"])
+
+
+def main(folder: str) -> int:
+    """Runs; returns the errno of what kept it from doing so."""
+    try:
+        run(folder)
+    except OSError as error:
+        return error.errno or errno.EIO
+    except ValueError:  # an unreadable launch.json
+        return errno.EINVAL
     return 0
 
 

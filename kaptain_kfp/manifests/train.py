@@ -10,8 +10,15 @@ from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
 
 from . import names
 from .job import container, job, pod_template
+from .replicated import pytorchjob, tfjob
 
 __all__ = ["training_environment", "training_job"]
+
+_KIND_WORDS: dict[str, names.KindWord] = {
+    "Job": "job",
+    "TFJob": "tfjob",
+    "PyTorchJob": "pytorchjob",
+}
 
 
 def training_job(
@@ -23,10 +30,13 @@ def training_job(
     image: str,
     arguments: Sequence[str],
     upload_uri: str,
+    workers: int,
     resources: ResourcesSpec,
     policy: PolicySpec,
 ) -> dict[str, Any]:
     """Returns the manifest of the workload that trains a model.
+
+    TensorFlow trains in a TFJob, PyTorch in a PyTorchJob, all else in a Job of one pod.
 
     Args:
         model: The model.
@@ -36,6 +46,7 @@ def training_job(
         image: The image, by digest.
         arguments: The script's command line, ``--flag=value`` each.
         upload_uri: Where the trained model goes.
+        workers: Replicas of a TFJob or PyTorchJob, the chief included.
         resources: For each replica.
         policy: Timeout and ttl.
     """
@@ -48,15 +59,21 @@ def training_job(
         environment=training_environment(framework, resources, upload_uri, phase="train"),
         resources=resources,
     )
-    return job(
-        name=names.workload_name(model.name, "job", identity.suffix),
-        namespace=namespace,
-        labels=labels,
-        annotations={names.ANNOTATION_MODEL_ID: model.id},
-        template=pod_template(main, labels=labels),
-        deadline_seconds=policy.timeout_seconds,
-        ttl_seconds_after_finished=policy.ttl_seconds_after_finished,
-    )
+    kind_word = _KIND_WORDS[framework.job_kind]
+    common: dict[str, Any] = {
+        "name": names.workload_name(model.name, kind_word, identity.suffix),
+        "namespace": namespace,
+        "labels": labels,
+        "annotations": {names.ANNOTATION_MODEL_ID: model.id},
+        "template": pod_template(main, labels=labels),
+        "deadline_seconds": policy.timeout_seconds,
+        "ttl_seconds_after_finished": policy.ttl_seconds_after_finished,
+    }
+    if kind_word == "tfjob":
+        return tfjob(workers=workers, **common)
+    if kind_word == "pytorchjob":
+        return pytorchjob(workers=workers, **common)
+    return job(**common)
 
 
 def training_environment(

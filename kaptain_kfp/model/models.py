@@ -273,11 +273,6 @@ class Model:
             "resources": checked_resources(cpu, memory, gpus, resources).dump(),
             "policy": checked_policy(timeout, ttl_seconds_after_finished, force_cleanup).dump(),
         }
-        if self.framework.job_kind != "Job" and parameters["workers"] != 1:
-            raise NotImplementedError(
-                f"Model.train(workers={workers}): distributed training of {self.framework.value} "
-                "models isn't part of this version of kaptain-kfp; give workers=1."
-            )
         content = Content.of(self._definition(), self.config)
         world = self._enter("train")
         given = {"hyperparameters": _plain(hyperparameters), "args": _plain(args or {})}

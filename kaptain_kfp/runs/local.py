@@ -66,7 +66,7 @@ class LocalRunner(Runner):
                 "experiment": request.experiment,
                 "pipelineSpec": request.pipeline,
                 "parameters": request.parameters,
-                "template": _executor_template(run_id, self._cluster.home.root),
+                "template": _executor_template(run_id, self._cluster.home.root, request.labels),
             },
         }
         ref = self._cluster.apply(manifest)
@@ -219,7 +219,7 @@ class LocalRunHandle(RunHandle):
         return self._cluster.log_tail(ResourceRef.of(pods[-1])) if pods else ""
 
 
-def _executor_template(run_id: str, home: Path) -> dict[str, Any]:
+def _executor_template(run_id: str, home: Path, labels: Mapping[str, str]) -> dict[str, Any]:
     environment = {
         HOME_VARIABLE: str(home),
         RUN_VARIABLE: run_id,
@@ -229,6 +229,7 @@ def _executor_template(run_id: str, home: Path) -> dict[str, Any]:
     if "PYTHONPATH" in os.environ:
         environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
     return {
+        "metadata": {"labels": dict(labels)},
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": _EXECUTOR_GRACE_SECONDS,
@@ -242,7 +243,7 @@ def _executor_template(run_id: str, home: Path) -> dict[str, Any]:
                     ],
                 }
             ],
-        }
+        },
     }
 
 

@@ -29,6 +29,7 @@ def job(**changes: Any) -> dict[str, Any]:
         "image": "me/mnist@sha256:0123",
         "arguments": ["--lr=0.1"],
         "upload_uri": "file:///models/dev/mnist/trained/r",
+        "workers": 2,
         "resources": ResourcesSpec(),
         "policy": PolicySpec(),
         **changes,

@@ -118,12 +118,6 @@ def test_a_store_that_is_not_there_yet(kaptain_home: Path, tmp_path: Path) -> No
         make(config=config).history()
 
 
-@pytest.mark.parametrize("framework", [ModelFramework.PYTORCH, ModelFramework.TENSORFLOW])
-def test_distributed_training_is_not_there_yet(framework: Any, kaptain_home: Path) -> None:
-    with pytest.raises(NotImplementedError, match=r"workers=2.*workers=1"):
-        make(framework=framework).train({})
-
-
 def test_the_first_line_says_which_world(
     kaptain_home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

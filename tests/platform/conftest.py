@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+from kaptain_kfp.testing.s3 import S3Server, serve_s3
 
 JOB_VARIABLES = (
     *("TRAINED_MODEL_UPLOAD_PATH", "KAPTAIN_FRAMEWORK", "RANK", "TF_CONFIG"),
@@ -21,73 +23,37 @@ def outside_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """As much of S3 as uploads need: GET and PUT of one object, in path style."""
+@dataclass(frozen=True)
+class Bucket:
+    """The bucket ``models`` of a real server."""
 
-    server: Bucket
-    protocol_version = "HTTP/1.1"
+    server: S3Server
+    folder: Path
 
-    def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if "aws-chunked" in self.headers.get("Content-Encoding", ""):
-            body = _joined(body)
-        self.server.objects[self.path.lstrip("/")] = body
-        self._answer(200, b"")
-
-    def do_GET(self) -> None:
-        found = self.server.objects.get(self.path.lstrip("/"))
-        if found is None:
-            self._answer(404, b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>")
-        else:
-            self._answer(200, found)
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-def _joined(body: bytes) -> bytes:
-    """Returns the content of a body that came in chunks, each after a line with its length."""
-    content = b""
-    while body:
-        head, _, rest = body.partition(b"\r\n")
-        size = int(head.partition(b";")[0], 16)
-        if size == 0:
-            break
-        content, body = content + rest[:size], rest[size + 2 :]
-    return content
-
-
-class Bucket(ThreadingHTTPServer):
-    """Objects by ``bucket/key``."""
-
-    objects: dict[str, bytes]
+    @property
+    def objects(self) -> dict[str, bytes]:
+        """What lies in it, by key."""
+        return {
+            path.relative_to(self.folder).as_posix(): path.read_bytes()
+            for path in self.folder.rglob("*")
+            if path.is_file()
+        }
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """A server that the environment names as a job's would."""
-    with Bucket(("127.0.0.1", 0), _Handler) as server:
-        server.objects = {}
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_REGION": "us-east-1",
-            "S3_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-            "S3_FORCE_PATH_STYLE": "true",
-            "NO_PROXY": "127.0.0.1",
-        }.items():
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A bucket that the environment names as a job's would."""
+    names = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+    for name in (*names, "S3_SIGNATURE_VERSION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with serve_s3(tmp_path / "s3") as server:
+        for name, value in server.provider().get_secret_body().items():
             monkeypatch.setenv(name, value)
-        yield server
-        server.shutdown()
-        thread.join()
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        # whoever works on this machine may have settings of their own
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+        yield Bucket(server, server.make_bucket("models"))
 
 
 @pytest.fixture

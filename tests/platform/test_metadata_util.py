@@ -72,8 +72,8 @@ def test_recorded_in_a_bucket(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("TRAINED_MODEL_UPLOAD_PATH", "s3://models/dev/mnist/trained/1a")
     for accuracy in (0.5, 0.75):
         record({"accuracy": accuracy})
-    (content,) = bucket.objects.values()
-    assert list(bucket.objects) == ["models/dev/mnist/trained/1a.metrics.jsonl"]
+    ((key, content),) = bucket.objects.items()
+    assert key == "dev/mnist/trained/1a.metrics.jsonl"
     assert read_metrics(content.decode()) == [{"accuracy": 0.5}, {"accuracy": 0.75}]
 
 

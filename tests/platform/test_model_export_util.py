@@ -152,7 +152,7 @@ def test_objects_of_a_bucket(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) ->
     write(SAVED_MODEL, "mnist")
     ModelExportUtil().upload_model("mnist")
     assert bucket.objects == {
-        f"models/dev/mnist/trained/1a/{name}": content for name, content in UNDER_0001.items()
+        f"dev/mnist/trained/1a/{name}": content for name, content in UNDER_0001.items()
     }
 
 

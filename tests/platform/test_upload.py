@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 
@@ -14,7 +13,7 @@ from .conftest import Bucket
 def test_keys_are_taken_as_they_are(bucket: Bucket, tmp_path: Path, key: str) -> None:
     (tmp_path / "m").write_bytes(b"1")
     target_of(f"s3://models/{key}").put(tmp_path / "m", "m")
-    assert [unquote(found) for found in bucket.objects] == [f"models/{key.rstrip('/')}/m"]
+    assert bucket.objects == {f"{key.rstrip('/')}/m": b"1"}
 
 
 @pytest.mark.parametrize("uri", ["s3://models", "s3:///key", "gs://models/key"])
@@ -26,9 +25,9 @@ def test_what_is_no_target_is_named(uri: str) -> None:
 def test_a_server_may_be_named_without_a_scheme(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("S3_ENDPOINT", f"127.0.0.1:{bucket.server_port}")
+    monkeypatch.setenv("S3_ENDPOINT", bucket.server.endpoint.removeprefix("http://"))
     target_of("s3://models/key").append(".jsonl", "1")
-    assert bucket.objects == {"models/key.jsonl": b"1"}
+    assert bucket.objects == {"key.jsonl": b"1"}
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:

