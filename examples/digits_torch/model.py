@@ -1,4 +1,4 @@
-"""A small network for 8 × 8 images of digits."""
+"""A small network for 8 by 8 images of digits."""
 
 import torch
 from torch import nn

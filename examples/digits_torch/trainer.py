@@ -5,14 +5,15 @@ import os
 
 import torch
 import torch.distributed as dist
-from kaptain_kfp.platform.metadata_util import MetadataUtil
-from kaptain_kfp.platform.model_export_util import ModelExportUtil
 from model import DigitsNet
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
+
+from kaptain_kfp.platform.metadata_util import MetadataUtil
+from kaptain_kfp.platform.model_export_util import ModelExportUtil
 
 
 def main() -> None:

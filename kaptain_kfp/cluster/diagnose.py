@@ -27,6 +27,8 @@ from .base import Manifest
 __all__ = ["Phase", "Verdict", "blocked", "chief_of", "culprit", "failure", "verdict_of"]
 
 _JOB_ROLE = "training.kubeflow.org/job-role"
+_OPERATORS_DEADLINE = "active longer than specified deadline"
+"""The Training Operator has no reason of its own for it."""
 _REPLICA_TYPE = "training.kubeflow.org/replica-type"
 
 _SIGNAL_BASE = 128
@@ -85,9 +87,12 @@ def verdict_of(workload: Manifest) -> Verdict:
 
 
 def chief_of(pods: Sequence[Manifest]) -> Sequence[Manifest]:
-    """Returns the pods whose log is the workload's: the chief's, or all where there is none."""
-    chiefs = [pod for pod in pods if _labels(pod).get(_JOB_ROLE) == "master"]
-    return chiefs or pods
+    """Returns the pods whose log is the workload's: of replicas the chief, else all."""
+    return [
+        pod
+        for pod in pods
+        if _REPLICA_TYPE not in _labels(pod) or _labels(pod).get(_JOB_ROLE) == "master"
+    ]
 
 
 def culprit(pods: Sequence[Manifest]) -> Manifest | None:
@@ -133,8 +138,9 @@ def failure(
     """
     resource = f"{workload['kind']}/{workload['metadata']['name']}"
     facts: dict[str, Any] = {"resource": resource, "log_tail": log_tail or None}
-    if verdict.reason == "DeadlineExceeded":
-        limit = workload["spec"].get("activeDeadlineSeconds")
+    if verdict.reason == "DeadlineExceeded" or _OPERATORS_DEADLINE in verdict.message:
+        spec = workload["spec"]
+        limit = spec.get("runPolicy", spec).get("activeDeadlineSeconds")
         return WorkloadTimeoutError(
             f"{resource} ran longer than its timeout of {limit} s and was ended.",
             reason="DeadlineExceeded",
