@@ -5,13 +5,15 @@ BIN    := $(VENV)/bin
 # What runs the tests: as many processes as there are processors.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint bench generated clean
+.PHONY: install demo test lint bench generated clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e '.[local,dev]'
 	touch $@
+
+install: $(VENV)/installed ## make .venv with everything
 
 demo: $(VENV)/installed ## train a model on real digits, on this machine
 	$(BIN)/python examples/digits/train.py
