@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["pytorchjob", "tfjob"]
+__all__ = ["replicated_job"]
+
+_REPLICAS = {"TFJob": ("tfReplicaSpecs", "Chief"), "PyTorchJob": ("pytorchReplicaSpecs", "Master")}
 
 
-def tfjob(
+def replicated_job(
+    kind: Literal["TFJob", "PyTorchJob"],
     *,
     name: str,
     namespace: str,
@@ -19,75 +22,19 @@ def tfjob(
     deadline_seconds: int,
     ttl_seconds_after_finished: int | None = None,
 ) -> dict[str, Any]:
-    """Returns a TFJob of one Chief and `workers` - 1 Workers.
+    """Returns a job of one chief (``Chief`` or ``Master``) and `workers` - 1 Workers.
 
     Args:
+        kind: TFJob or PyTorchJob.
         name: At most 50 characters, since roles and numbers are appended to it.
         namespace: Where it shall run.
         labels: For the job.
         annotations: For the job.
-        template: Of every replica; its container is called ``tensorflow``.
-        workers: Replicas, the Chief included.
+        template: Of every replica; its container is called ``tensorflow`` or ``pytorch``.
+        workers: Replicas, the chief included.
         deadline_seconds: After this long the job counts as failed.
         ttl_seconds_after_finished: The finished job is deleted after this long.
     """
-    return {
-        "apiVersion": "kubeflow.org/v1",
-        "kind": "TFJob",
-        "metadata": _metadata(name, namespace, labels, annotations),
-        "spec": {
-            "runPolicy": _run_policy(deadline_seconds, ttl_seconds_after_finished),
-            "tfReplicaSpecs": _replicas("Chief", template, workers),
-        },
-    }
-
-
-def pytorchjob(
-    *,
-    name: str,
-    namespace: str,
-    labels: Mapping[str, str],
-    annotations: Mapping[str, str],
-    template: Mapping[str, Any],
-    workers: int,
-    deadline_seconds: int,
-    ttl_seconds_after_finished: int | None = None,
-) -> dict[str, Any]:
-    """Returns a PyTorchJob of one Master and `workers` - 1 Workers.
-
-    Args:
-        name: At most 50 characters, since roles and numbers are appended to it.
-        namespace: Where it shall run.
-        labels: For the job.
-        annotations: For the job.
-        template: Of every replica; its container is called ``pytorch``.
-        workers: Ranks, the Master included.
-        deadline_seconds: After this long the job counts as failed.
-        ttl_seconds_after_finished: The finished job is deleted after this long.
-    """
-    return {
-        "apiVersion": "kubeflow.org/v1",
-        "kind": "PyTorchJob",
-        "metadata": _metadata(name, namespace, labels, annotations),
-        "spec": {
-            "runPolicy": _run_policy(deadline_seconds, ttl_seconds_after_finished),
-            "pytorchReplicaSpecs": _replicas("Master", template, workers),
-        },
-    }
-
-
-def _metadata(
-    name: str, namespace: str, labels: Mapping[str, str], annotations: Mapping[str, str]
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "namespace": namespace,
-        "labels": dict(labels),
-        "annotations": dict(annotations),
-    }
-
-
-def _run_policy(deadline_seconds: int, ttl_seconds_after_finished: int | None) -> dict[str, Any]:
     policy: dict[str, Any] = {
         # Else workers go on, and cost, after the chief is done; what ended keeps its log.
         "cleanPodPolicy": "Running",
@@ -97,14 +44,21 @@ def _run_policy(deadline_seconds: int, ttl_seconds_after_finished: int | None) -
     }
     if ttl_seconds_after_finished is not None:
         policy["ttlSecondsAfterFinished"] = ttl_seconds_after_finished
-    return policy
-
-
-def _replicas(chief: str, template: Mapping[str, Any], workers: int) -> dict[str, Any]:
-    made = {chief: _replica(template, 1)}
+    field, chief = _REPLICAS[kind]
+    replicas = {chief: _replica(template, 1)}
     if workers > 1:
-        made["Worker"] = _replica(template, workers - 1)
-    return made
+        replicas["Worker"] = _replica(template, workers - 1)
+    return {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": dict(labels),
+            "annotations": dict(annotations),
+        },
+        "spec": {"runPolicy": policy, field: replicas},
+    }
 
 
 def _replica(template: Mapping[str, Any], count: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
 
 from . import names
 from .job import container, job, pod_template
-from .replicated import pytorchjob, tfjob
+from .replicated import replicated_job
 
 __all__ = ["training_environment", "training_job"]
 
@@ -69,11 +69,9 @@ def training_job(
         "deadline_seconds": policy.timeout_seconds,
         "ttl_seconds_after_finished": policy.ttl_seconds_after_finished,
     }
-    if kind_word == "tfjob":
-        return tfjob(workers=workers, **common)
-    if kind_word == "pytorchjob":
-        return pytorchjob(workers=workers, **common)
-    return job(**common)
+    if framework.job_kind == "Job":
+        return job(**common)
+    return replicated_job(framework.job_kind, workers=workers, **common)
 
 
 def training_environment(

@@ -105,7 +105,7 @@ class _Bucket:
 
 def _s3_client(environment: Mapping[str, str]) -> Any:
     """Returns a client set up as the Secret of an S3ConfigurationProvider says."""
-    import boto3
+    from boto3.session import Session
     from botocore.config import Config
 
     settings: dict[str, Any] = {}
@@ -113,7 +113,8 @@ def _s3_client(environment: Mapping[str, str]) -> Any:
         settings["signature_version"] = environment["S3_SIGNATURE_VERSION"]
     if environment.get("S3_FORCE_PATH_STYLE", "").lower() in ("true", "yes", "y", "1"):
         settings["s3"] = {"addressing_style": "path"}
-    return boto3.client(
+    # a session of its own: the script may have set up boto3's for where its data lie
+    return Session().client(
         "s3",
         endpoint_url=_url(environment.get("S3_ENDPOINT", "").strip()),
         region_name=environment.get("AWS_REGION") or None,

@@ -38,9 +38,9 @@ class MetadataUtil:
 
         Raises:
             TypeError: A value is no number.
-            ValueError: A value is text that is no number.
+            ValueError: A value is text that is no number, or a name is blank.
         """
-        values = {str(name): _number(name, value) for name, value in metrics.items()}
+        values = {_name(name, value): _number(name, value) for name, value in metrics.items()}
         if not is_chief():
             LOG.info("This replica isn't the first one: it records no metrics.")
             return
@@ -52,6 +52,13 @@ class MetadataUtil:
             LOG.info("TRAINED_MODEL_UPLOAD_PATH isn't set: the metrics are only printed.")
             return
         target_of(uri).append(SUFFIX, record_line(values, time.time()))
+
+
+def _name(name: object, value: object) -> str:
+    text = str(name)
+    if not text.strip():
+        raise ValueError(f"the metric {text!r} with the value {value!r} needs a name")
+    return text
 
 
 def _number(name: object, value: Any) -> float:

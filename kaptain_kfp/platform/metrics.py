@@ -17,8 +17,9 @@ SUFFIX = ".metrics.jsonl"
 """What is appended to a model's upload path to name the object that its metrics go to."""
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[Ee][+-]?\d+)?"
-_PAIR = re.compile(rf"([\w|-]+)\s*=\s*({_NUMBER}|[+-]?(?i:nan|inf|infinity)\b)")
-_PREFIX = r"(?:.*?(?::\s|\]\s|INFO:root:))?"
+_PAIR = re.compile(rf"([\w|][\w|-]*)\s*=\s*({_NUMBER}|[+-]?(?i:nan|inf|infinity)\b)")
+_LEVEL = r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)(?::[\w.]+:|\s-\s|\s)"
+_PREFIX = rf"(?:.*?(?::\s|\]\s|{_LEVEL}))?"
 _LINE = re.compile(rf"\s*{_PREFIX}\s*({_PAIR.pattern}(?:[\s,;]+{_PAIR.pattern})*)\s*")
 _LONGEST = 2000
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -82,9 +83,9 @@ def parse_log(lines: Iterable[str]) -> Iterator[tuple[str, float]]:
     """Yields the metrics that a script printed as ``name=value``.
 
     Katib takes every ``name=value`` anywhere in a line. Here the whole line must consist of such
-    pairs, separated by blanks or commas, after at most a logging prefix that ends in ``: ``,
-    ``] `` or ``INFO:root:``: a sentence that mentions a setting records nothing. Values that aren't
-    finite are left out.
+    pairs, separated by blanks or commas, after at most a logging prefix: one that ends in ``: ``,
+    ``] `` or a level as in ``INFO:root:``, ``INFO - `` or ``INFO ``. So a sentence that mentions a
+    setting records nothing, nor do flags (``--lr=0.1``). Values that aren't finite are left out.
     """
     for line in lines:
         if "=" not in line or len(line) > _LONGEST:

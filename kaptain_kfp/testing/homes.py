@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kaptain_kfp.local.client import supervised
+from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, supervised
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.processes import end_pod, mark_of, marked
 
@@ -41,9 +41,8 @@ def end_home(home: Path) -> None:
         TimeoutError: The supervisor doesn't leave.
     """
     deadline = time.monotonic() + _LEAVING_SECONDS
-    while supervised(Home(home)):
-        pid = supervisor_pid(home)
-        if pid is not None:
+    while pids := _supervisor_processes(home):
+        for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:
@@ -52,3 +51,11 @@ def end_home(home: Path) -> None:
     ours = mark_of(Home(home).pods)
     for uid in set(pod_processes(home).values()):
         end_pod(ours + uid)
+
+
+def _supervisor_processes(home: Path) -> set[int]:
+    """Returns all that are or want to be its supervisor, also those that are just starting."""
+    ours = mark_of(Home(home).pods)
+    found = {pid for pid, mark in marked(SUPERVISOR_VARIABLE).items() if mark == ours}
+    holder = supervisor_pid(home)
+    return found if holder is None else found | {holder}

@@ -33,7 +33,8 @@ class S3Server:
 
     Attributes:
         endpoint: Its URL, without a slash at the end.
-        folder: Its buckets are the folders in here, and their files the objects.
+        folder: Its buckets are the folders in here, and their files the objects. To look at; the
+            server doesn't notice what others write there.
     """
 
     endpoint: str
@@ -45,38 +46,30 @@ class S3Server:
             _ACCESS_KEY, _SECRET_KEY, s3_endpoint=self.endpoint, s3_force_path_style=True
         )
 
-    def make_bucket(self, name: str) -> Path:
-        """Makes an empty bucket; returns its folder.
-
-        Raises:
-            FileExistsError: There is such a bucket already.
-        """
-        made = self.folder / name
-        made.mkdir()
-        return made
-
 
 @contextmanager
-def serve_s3(folder: Path) -> Iterator[S3Server]:
+def serve_s3(folder: Path, *buckets: str) -> Iterator[S3Server]:
     """Serves a folder as long as the context lasts; it answers from the first moment on.
 
     Args:
         folder: Where the buckets are. The server's log is written beside it.
+        buckets: Names of buckets that shall be there.
 
     Raises:
         FileNotFoundError: There is no rclone.
         RuntimeError: It ended at once.
         TimeoutError: It said nothing for 30 seconds.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    for place in (folder, *(folder / bucket for bucket in buckets)):
+        place.mkdir(parents=True, exist_ok=True)
     log = folder.with_name(f"{folder.name}.log")
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
             [
                 *(_rclone(), "serve", "s3", str(folder), "--addr", "127.0.0.1:0"),
                 *("--auth-key", f"{_ACCESS_KEY},{_SECRET_KEY}", "--force-path-style"),
-                # what tests do to the folder itself is seen at once; no settings of this machine
-                *("--dir-cache-time", "0s", "--config", ""),
+                # no settings of this machine
+                *("--config", ""),
             ],
             stdin=subprocess.DEVNULL,
             stdout=file,

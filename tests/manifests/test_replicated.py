@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kaptain_kfp.manifests.replicated import pytorchjob, tfjob
+from kaptain_kfp.manifests.replicated import replicated_job
 
 TEMPLATE = {"spec": {"containers": [{"name": "c"}]}}
 COMMON: dict[str, Any] = {
@@ -22,7 +22,7 @@ def replica(count: int) -> dict[str, Any]:
 
 
 def test_golden_tfjob() -> None:
-    assert tfjob(workers=3, ttl_seconds_after_finished=5, **COMMON) == {
+    assert replicated_job("TFJob", workers=3, ttl_seconds_after_finished=5, **COMMON) == {
         "apiVersion": "kubeflow.org/v1",
         "kind": "TFJob",
         "metadata": {
@@ -43,7 +43,7 @@ def test_golden_tfjob() -> None:
 
 
 def test_golden_pytorchjob() -> None:
-    made = pytorchjob(workers=2, **COMMON)
+    made = replicated_job("PyTorchJob", workers=2, **COMMON)
     assert (made["apiVersion"], made["kind"]) == ("kubeflow.org/v1", "PyTorchJob")
     assert made["spec"] == {
         "runPolicy": {"cleanPodPolicy": "Running", "activeDeadlineSeconds": 60},
@@ -52,8 +52,8 @@ def test_golden_pytorchjob() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "field", "chief"),
-    [(tfjob, "tfReplicaSpecs", "Chief"), (pytorchjob, "pytorchReplicaSpecs", "Master")],
+    ("kind", "field", "chief"),
+    [("TFJob", "tfReplicaSpecs", "Chief"), ("PyTorchJob", "pytorchReplicaSpecs", "Master")],
 )
-def test_one_worker_is_the_chief_alone(make: Any, field: str, chief: str) -> None:
-    assert make(workers=1, **COMMON)["spec"][field] == {chief: replica(1)}
+def test_one_worker_is_the_chief_alone(kind: Any, field: str, chief: str) -> None:
+    assert replicated_job(kind, workers=1, **COMMON)["spec"][field] == {chief: replica(1)}

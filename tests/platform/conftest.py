@@ -46,14 +46,14 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     names = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
     for name in (*names, "S3_SIGNATURE_VERSION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    with serve_s3(tmp_path / "s3") as server:
+    with serve_s3(tmp_path / "s3", "models") as server:
         for name, value in server.provider().get_secret_body().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         # whoever works on this machine may have settings of their own
         monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-        yield Bucket(server, server.make_bucket("models"))
+        yield Bucket(server, server.folder / "models")
 
 
 @pytest.fixture

@@ -127,6 +127,13 @@ def test_whatever_is_none(
     assert list(store.list()) == []
 
 
+@pytest.mark.parametrize("name", ["", " \n"])
+def test_every_metric_has_a_name(store: FolderStore, name: str) -> None:
+    with pytest.raises(ValueError, match=r"0\.5 needs a name"):
+        record({name: 0.5})
+    assert list(store.list()) == []
+
+
 @pytest.mark.parametrize("value", ["nan", math.inf, -math.inf])
 def test_what_isnt_finite_is_recorded_but_never_printed(
     store: FolderStore,

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kaptain_kfp.platform._upload import files_below, target_of
+from kaptain_kfp.platform._upload import _s3_client, files_below, target_of
 
 from .conftest import Bucket
 
@@ -28,6 +32,109 @@ def test_a_server_may_be_named_without_a_scheme(
     monkeypatch.setenv("S3_ENDPOINT", bucket.server.endpoint.removeprefix("http://"))
     target_of("s3://models/key").append(".jsonl", "1")
     assert bucket.objects == {"key.jsonl": b"1"}
+
+
+def test_what_is_big_goes_in_parts(bucket: Bucket, tmp_path: Path) -> None:
+    content = os.urandom(9 * 1024 * 1024)
+    (tmp_path / "m").write_bytes(content)
+    target_of("s3://models/key").put(tmp_path / "m", "deep/m")
+    assert bucket.objects == {"key/deep/m": content}
+
+
+def test_an_object_is_replaced(bucket: Bucket, tmp_path: Path) -> None:
+    for content in (b"first, longer", b"second"):
+        (tmp_path / "m").write_bytes(content)
+        target_of("s3://models/key").put(tmp_path / "m", "m")
+    assert bucket.objects == {"key/m": b"second"}
+
+
+def run(folder: Path, *lines: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = (
+        *("from pathlib import Path", "from kaptain_kfp.platform._upload import target_of"),
+        "OTHER = {'aws_access_key_id': 'another-key', 'aws_secret_access_key': 'another-secret'}",
+        *lines,
+    )
+    (folder / "m").write_bytes(b"1")
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join(program)],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "import boto3; boto3.setup_default_session(**OTHER)",
+        "import os; os.environ['S3_SIGNATURE_VERSION'] = 's3v4'",
+    ],
+)
+def test_the_keys_of_the_job_count(bucket: Bucket, tmp_path: Path, before: str) -> None:
+    target = "target = target_of('s3://models/key')"
+    done = run(tmp_path, before, target, "target.put(Path('m'), 'm')", "target.append('.l', '2')")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bucket.objects == {"key/m": b"1", "key.l": b"2"}
+
+
+@pytest.mark.parametrize(
+    ("call", "environment", "problem"),
+    [
+        (
+            "'s3://models/key').put(Path('m'), 'm')",
+            {"AWS_SECRET_ACCESS_KEY": "not-the-secret"},
+            "SignatureDoesNotMatch",
+        ),
+        (
+            "'s3://models/key').append('.jsonl', '1')",
+            {"AWS_ACCESS_KEY_ID": "nobodys-key"},
+            "InvalidAccessKeyId",
+        ),
+        ("'s3://elsewhere/key').put(Path('m'), 'm')", {}, "NoSuchBucket"),
+        ("'s3://elsewhere/key').append('.jsonl', '1')", {}, "NoSuchBucket"),
+    ],
+)
+def test_what_the_server_says_reaches_the_script(
+    bucket: Bucket, tmp_path: Path, call: str, environment: dict[str, str], problem: str
+) -> None:
+    done = run(tmp_path, f"target_of({call}", **environment)
+    assert done.returncode == 1
+    assert problem in done.stderr.splitlines()[-1]
+    assert bucket.objects == {}
+    used = {**os.environ, **environment}
+    assert used["AWS_SECRET_ACCESS_KEY"] not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({}, "https://models.s3.amazonaws.com/key"),
+        ({"S3_FORCE_PATH_STYLE": "false"}, "https://models.s3.amazonaws.com/key"),
+        ({"S3_FORCE_PATH_STYLE": "true"}, "https://s3.amazonaws.com/models/key"),
+        ({"S3_FORCE_PATH_STYLE": "YES"}, "https://s3.amazonaws.com/models/key"),
+        ({"AWS_REGION": "eu-west-1"}, "https://models.s3.eu-west-1.amazonaws.com/key"),
+        ({"S3_ENDPOINT": " minio:9000 "}, "http://minio:9000/models/key"),
+        ({"S3_ENDPOINT": "https://minio/"}, "https://minio/models/key"),
+    ],
+)
+def test_where_requests_go(
+    environment: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+    client = _s3_client(environment)
+
+    def stop(request: Any, **_: Any) -> None:
+        raise ConnectionAbortedError(request.url)
+
+    client.meta.events.register("before-send.s3", stop)
+    with pytest.raises(ConnectionAbortedError) as caught:
+        client.get_object(Bucket="models", Key="key")
+    assert str(caught.value) == url
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
