@@ -128,7 +128,10 @@ def put_job(home: Path, name: str, **labels: str) -> None:
             "apiVersion": "batch/v1",
             "kind": "Job",
             "metadata": {"name": name, "namespace": "default", "labels": labels},
-            "spec": {"suspend": True, "template": {"spec": {"containers": [container]}}},
+            "spec": {
+                "suspend": True,
+                "template": {"spec": {"restartPolicy": "Never", "containers": [container]}},
+            },
         }
     )
 

@@ -9,6 +9,7 @@ looking often.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import time
@@ -107,8 +108,11 @@ class Bell:
         if self._bell is None:
             time.sleep(max(0.0, min(timeout, _FALLBACK_SECONDS)))
             return timeout > _FALLBACK_SECONDS
-        rang, _, _ = select.select([self._bell], [], [], max(0.0, timeout))
+        # Not select(): it refuses descriptors above 1023.
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        rang = bool(poll.poll(math.ceil(max(0.0, timeout) * 1000)))
         if rang:
             with suppress(BlockingIOError):
                 os.read(self._bell, 65536)
-        return bool(rang)
+        return rang

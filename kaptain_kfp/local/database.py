@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from kaptain_kfp.exceptions import ClusterError, ClusterUnavailableError
 
-__all__ = ["Database"]
+__all__ = ["Database", "on_network"]
 
 _SCHEMA_VERSION = 1
 _BUSY_SECONDS = 30.0
-_NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "9p", "afs", "lustre", "ceph", "gpfs")
+_LONGEST_KEPT_WAL = 16 << 20
+_NETWORK_FILE_SYSTEMS = (
+    *("nfs", "cifs", "smb", "ncpfs", "9p", "afs", "virtiofs", "fuse."),
+    *("lustre", "ceph", "gpfs", "beegfs", "gfs2", "ocfs2"),
+)
 
 _SCHEMA = """
 CREATE TABLE objects (
@@ -38,16 +46,40 @@ CREATE TABLE log (
     kind TEXT NOT NULL,
     namespace TEXT NOT NULL,
     type TEXT NOT NULL,
-    labels_before TEXT,
+    before TEXT,
     body TEXT NOT NULL
 );
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO facts VALUES ('compacted', 0);
 """
 
+_INHERITED: list[sqlite3.Connection] = []
+"""Connections of a parent process: SQLite forbids to use them after a fork, and even to close."""
+
+
+class _Held:
+    """A connection of one thread, to one file; closed only by the process that opened it."""
+
+    def __init__(self, connection: sqlite3.Connection, file: tuple[int, int]) -> None:
+        self.connection = connection
+        self.file = file
+        self.pid = os.getpid()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes it, or in a forked process keeps it from being closed."""
+        if self.pid == os.getpid():
+            self.connection.close()
+        else:
+            _INHERITED.append(self.connection)
+
 
 class Database:
     """One home's database; each thread of each process has its own connection.
+
+    A file that was removed or replaced meanwhile is opened anew.
 
     Args:
         home: The folder; made where it is missing, readable by its owner only.
@@ -61,71 +93,109 @@ class Database:
         self.home = home
         self.path = home / "kaptain.db"
         self._local = threading.local()
-        self.connection()
+        self._held()
 
-    def connection(self) -> sqlite3.Connection:
-        """Returns this thread's connection; a forked process gets one of its own."""
-        if getattr(self._local, "pid", None) != os.getpid():
-            self._local.connection = self._open()
-            self._local.pid = os.getpid()
-        found: sqlite3.Connection = self._local.connection
-        return found
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Opens a transaction that sees one state of everything, or joins the one that is open.
+
+        Raises:
+            ClusterError: The file is damaged.
+            ClusterUnavailableError: It can't be read.
+        """
+        held = self._held()
+        with self._explained():
+            if held.connection.in_transaction:
+                yield held.connection
+                return
+            with _transaction(held.connection, "BEGIN"):
+                yield held.connection
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Opens a write transaction: alone in this home; rolled back by any exception.
 
         Raises:
+            ClusterError: The file is damaged.
             ClusterUnavailableError: It can't be written to.
         """
-        connection = self.connection()
-        with self._explained():
-            connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
-        with self._explained():
-            connection.execute("COMMIT")
+        held = self._held()
+        with self._explained(), _transaction(held.connection, "BEGIN IMMEDIATE"):
+            yield held.connection
 
-    def _open(self) -> sqlite3.Connection:
+    def _held(self) -> _Held:
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is None or held.pid != os.getpid() or held.file != _identity(self.path):
+            held = self._open()
+        return held
+
+    def _open(self) -> _Held:
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
+            held = self._local.held = self._connect()
+        except (OSError, sqlite3.Error) as error:
             raise self._unavailable(error) from error
-        with self._explained():
-            connection = sqlite3.connect(
-                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+        try:
+            with self._explained():
+                self._prepare(held.connection)
+        except BaseException:
+            self._local.held = None
+            held.close()
+            raise
+        return held
+
+    def _connect(self) -> _Held:
+        while True:
+            file = _identity(self.path)
+            if file is None:
+                self._create()
+                continue
             try:
-                self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
+                return _Held(_connect(self.path), file)
+            except sqlite3.OperationalError:
+                if _identity(self.path) == file:
+                    raise
+
+    def _create(self) -> None:
+        """Makes the file as a whole under another name, so that nobody ever meets a half one.
+
+        A descriptor of a database that is in use must never be closed: it takes the locks of all
+        connections of the process along.
+        """
+        draft = self.home / f".kaptain.db.{uuid.uuid4().hex}"
+        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            with closing(_connect(draft)) as connection:
+                connection.executescript(
+                    f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
+                )
+            with self._alone():
+                if not self.path.exists():
+                    for suffix in ("-wal", "-shm"):  # of a file that somebody removed: stale
+                        Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+                    draft.rename(self.path)
+        finally:
+            for suffix in ("", "-journal"):
+                Path(f"{draft}{suffix}").unlink(missing_ok=True)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            mode = "DELETE" if _on_network(self.home) else "WAL"
-            connection.execute(f"PRAGMA journal_mode = {mode}")
-            connection.execute("BEGIN IMMEDIATE")
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-        elif version > _SCHEMA_VERSION:
+        if version > _SCHEMA_VERSION:
             raise ClusterError(
                 f"{self.path} was written by a newer version of kaptain-kfp.",
                 resource=str(self.path),
                 reason="NewerVersion",
                 hint="Upgrade the package, or use another home (KAPTAIN_HOME).",
             )
-        connection.execute("PRAGMA synchronous = NORMAL")
+        if version < _SCHEMA_VERSION:
+            raise sqlite3.DatabaseError("it has no schema")
+        wanted = "delete" if on_network(self.home) else "wal"
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
+            with suppress(sqlite3.OperationalError):  # in use: whoever opens it next tries again
+                connection.execute(f"PRAGMA journal_mode = {wanted}")
+        # With a write-ahead log, a power cut can take the last changes, but damages nothing.
+        connection.execute(f"PRAGMA synchronous = {'NORMAL' if wanted == 'wal' else 'FULL'}")
+        connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_KEPT_WAL}")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -135,41 +205,102 @@ class Database:
         except sqlite3.OperationalError as error:
             raise self._unavailable(error) from error
         except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:
+                raise
             raise self._set_aside(error) from error
 
     def _unavailable(self, error: Exception) -> ClusterUnavailableError:
+        hint = (
+            "See that its folder is writable and its disk isn't full, "
+            "or use another home (KAPTAIN_HOME)."
+        )
+        if "locked" in str(error):
+            hint = f"Another process has been writing for {_BUSY_SECONDS:g} s: see who uses it."
         return ClusterUnavailableError(
             f"The local world's database {self.path} can't be used: {error}",
             resource=str(self.path),
             reason="Unavailable",
-            hint="See that its folder is writable and its disk isn't full, "
-            "or use another home (KAPTAIN_HOME).",
+            hint=hint,
         )
 
     def _set_aside(self, error: Exception) -> ClusterError:
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}")
-        for suffix in ("-wal", "-shm", ""):
-            with suppress(OSError):
-                Path(f"{self.path}{suffix}").rename(f"{aside}{suffix}")
+        """Renames the damaged file, unless another process has done so already."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{stamp}-{uuid.uuid4().hex[:4]}")
+        held: _Held = self._local.held
+        self._local.held = None
+        held.close()
+        where = f"beside it as {self.path.name}.corrupt-…"
+        try:
+            with self._alone():
+                if held.file == _identity(self.path):
+                    for suffix in ("-wal", "-shm", ""):
+                        with suppress(FileNotFoundError):
+                            Path(f"{self.path}{suffix}").rename(f"{aside}{suffix}")
+                    where = f"as {aside}"
+        except OSError as trouble:
+            why = f"it is damaged ({error}), and can't be set aside ({trouble})"
+            return self._unavailable(OSError(why))
         return ClusterError(
-            f"The local world's database was damaged ({error}); it is kept as {aside}.",
+            f"The local world's database {self.path} was damaged ({error}); it is kept {where}.",
             resource=str(self.path),
             reason="Corrupt",
             hint="The next call begins with an empty one; models, records and images aren't in it.",
         )
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
 
-def _on_network(folder: Path) -> bool:
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Opens a file that is there; never makes one."""
+    return sqlite3.connect(
+        f"file:{quote(os.fsencode(path))}?mode=rw",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def on_network(folder: Path, mounts: Path = Path("/proc/mounts")) -> bool:
     """Whether a folder lies on a file system that several machines may share: no WAL there."""
     try:
-        mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return False
-    path = str(folder.absolute())
+    path = str(folder.resolve())
     best, kind = "", ""
-    for line in mounts:
-        _, point, file_system, *_ = line.split(" ")
-        point = point.replace("\\040", " ")
+    for line in lines:
+        _, escaped, file_system, *_ = line.split(" ")
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), escaped)
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
             best, kind = point, file_system

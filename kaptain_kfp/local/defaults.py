@@ -1,11 +1,12 @@
-"""What the API server fills into a Pod or a Job when it is made: pure functions."""
+"""What the API server fills into an object: pure functions."""
 
 from __future__ import annotations
 
+import base64
 from copy import deepcopy
 from typing import Any
 
-__all__ = ["with_defaults"]
+__all__ = ["with_defaults", "with_identity"]
 
 Object = dict[str, Any]
 
@@ -24,15 +25,26 @@ _CONTAINER = {
 
 
 def with_defaults(manifest: Object) -> Object:
-    """Returns the object as the API server would store it; other kinds are left as they are."""
+    """Returns the object with what every write fills in; most kinds are left as they are."""
     made = deepcopy(manifest)
     if made["kind"] == "Pod":
         _fill_pod_spec(made.setdefault("spec", {}))
+    elif made["kind"] == "Job":
+        _fill_job_spec(made.setdefault("spec", {}))
+    elif made["kind"] == "Secret":
+        _fill_secret(made)
+    return made
+
+
+def with_identity(manifest: Object) -> Object:
+    """Returns a new object, with uid and defaults, with what only its creation fills in."""
+    made = deepcopy(manifest)
+    if made["kind"] == "Pod":
         made.setdefault("status", {"phase": "Pending", "qosClass": _quality(made["spec"])})
     elif made["kind"] == "Job":
-        _fill_job(made)
-    elif made["kind"] == "Secret":
-        made.setdefault("type", "Opaque")
+        made.setdefault("status", {})
+        if not made["spec"].get("manualSelector"):
+            _select_own_pods(made)
     return made
 
 
@@ -40,7 +52,7 @@ def _fill_pod_spec(spec: Object) -> None:
     for key, value in _POD_SPEC.items():
         spec.setdefault(key, deepcopy(value))
     for name in ("containers", "initContainers"):
-        for container in spec.get(name, ()):
+        for container in spec.get(name) or ():
             for key, value in _CONTAINER.items():
                 container.setdefault(key, deepcopy(value))
             container.setdefault("imagePullPolicy", _pull_policy(container.get("image", "")))
@@ -55,7 +67,7 @@ def _pull_policy(image: str) -> str:
 
 
 def _quality(spec: Object) -> str:
-    demands = [container.get("resources", {}) for container in spec.get("containers", ())]
+    demands = [container.get("resources") or {} for container in spec.get("containers") or ()]
     if not any(demand.get("requests") or demand.get("limits") for demand in demands):
         return "BestEffort"
     alike = all(
@@ -66,27 +78,38 @@ def _quality(spec: Object) -> str:
     return "Guaranteed" if alike else "Burstable"
 
 
-def _fill_job(job: Object) -> None:
-    uid, name = job["metadata"]["uid"], job["metadata"]["name"]
-    spec = job.setdefault("spec", {})
+def _fill_job_spec(spec: Object) -> None:
     if "completions" not in spec and "parallelism" not in spec:
         spec["completions"] = 1
-    spec.setdefault("parallelism", 1)
-    spec.setdefault("backoffLimit", 6)
-    spec.setdefault("completionMode", "NonIndexed")
-    spec.setdefault("suspend", False)
     by_policy = "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed"
-    spec.setdefault("podReplacementPolicy", by_policy)
+    defaults = {
+        "parallelism": 1,
+        "backoffLimit": 6,
+        "completionMode": "NonIndexed",
+        "suspend": False,
+        "manualSelector": False,
+        "podReplacementPolicy": by_policy,
+    }
+    for key, value in defaults.items():
+        spec.setdefault(key, value)
     for rule in spec.get("podFailurePolicy", {}).get("rules", ()):
         for pattern in rule.get("onPodConditions", ()):
             pattern.setdefault("status", "True")
-    template = spec.setdefault("template", {})
-    if not spec.get("manualSelector"):
-        spec["manualSelector"] = False
-        spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-        labels = template.setdefault("metadata", {}).setdefault("labels", {})
-        for prefix in ("batch.kubernetes.io/", ""):
-            labels[f"{prefix}controller-uid"] = uid
-            labels[f"{prefix}job-name"] = name
-    _fill_pod_spec(template.setdefault("spec", {}))
-    job.setdefault("status", {})
+    _fill_pod_spec(spec.setdefault("template", {}).setdefault("spec", {}))
+
+
+def _select_own_pods(job: Object) -> None:
+    uid, name = job["metadata"]["uid"], job["metadata"]["name"]
+    spec = job["spec"]
+    spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
+    for prefix in ("batch.kubernetes.io/", ""):
+        labels[f"{prefix}controller-uid"] = uid
+        labels[f"{prefix}job-name"] = name
+
+
+def _fill_secret(secret: Object) -> None:
+    secret.setdefault("type", "Opaque")
+    for key, text in (secret.pop("stringData", None) or {}).items():
+        encoded = base64.b64encode(str(text).encode()).decode()
+        secret.setdefault("data", {})[key] = encoded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from .kinds import Kind
@@ -16,6 +16,7 @@ Propagation = Literal["Background", "Foreground", "Orphan"]
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _FINALIZERS = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
+_POLICIES = {finalizer: policy for policy, finalizer in _FINALIZERS.items()}
 
 
 def marked(
@@ -27,30 +28,30 @@ def marked(
 ) -> Object | None:
     """Returns the object marked for deletion, or None where it goes at once.
 
-    A Pod that has a machine keeps its object until the kubelet has ended its processes. A Job
-    without propagation orphans its pods, as the API has always done.
+    A Pod that has a machine keeps its object until the kubelet has ended its processes and removed
+    its folder; here that holds for one that has finished, too. A Job
+    without propagation orphans its pods, as the API has always done. Asking once more may choose
+    another propagation, or shorten a Pod's grace; it never lengthens it.
+
+    Args:
+        kind: Its kind.
+        before: The object.
+        propagation: What becomes of what it owns; None: as was asked for before, else the default.
+        grace_seconds: How long a Pod's processes have; None: as its spec says.
+        now: The time, UTC.
     """
     after = deepcopy(before)
     metadata = after["metadata"]
-    if propagation is None and kind.kind == "Job":
-        propagation = "Orphan"
-    finalizer = _FINALIZERS.get(propagation or "Background")
-    if finalizer is not None and finalizer not in (metadata.get("finalizers") or ()):
-        if "deletionTimestamp" in metadata:
-            finalizer = None
-        else:
-            metadata["finalizers"] = [*(metadata.get("finalizers") or ()), finalizer]
-    grace = _grace(kind, before, grace_seconds)
-    if not metadata.get("finalizers") and grace == 0:
-        return None
-    if "deletionTimestamp" not in metadata:
-        metadata["deletionTimestamp"] = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    _choose_finalizer(kind, metadata, propagation)
+    if "deletionTimestamp" in metadata:
+        _shorten(metadata, grace_seconds)
+    else:
+        grace = _grace(kind, before, grace_seconds)
+        metadata["deletionTimestamp"] = _text(now + timedelta(seconds=grace))
+        metadata["deletionGracePeriodSeconds"] = grace
         if "generation" in metadata:
             metadata["generation"] += 1
-        metadata["deletionGracePeriodSeconds"] = grace
-    elif grace < metadata.get("deletionGracePeriodSeconds", 0):
-        metadata["deletionGracePeriodSeconds"] = grace
-    return after
+    return None if complete(after) else after
 
 
 def complete(after: Object) -> bool:
@@ -59,13 +60,45 @@ def complete(after: Object) -> bool:
     return (
         "deletionTimestamp" in metadata
         and not metadata.get("finalizers")
-        and not (after["kind"] == "Pod" and metadata.get("deletionGracePeriodSeconds"))
+        and not metadata.get("deletionGracePeriodSeconds")
     )
 
 
+def _choose_finalizer(kind: Kind, metadata: Object, propagation: Propagation | None) -> None:
+    """Has the object wait for its dependents, as the propagation asks for."""
+    there = metadata.get("finalizers") or []
+    asked = next((_POLICIES[word] for word in there if word in _POLICIES), None)
+    policy = propagation or asked or ("Orphan" if kind.kind == "Job" else "Background")
+    kept = [word for word in there if word not in _POLICIES]
+    if policy in _FINALIZERS:
+        kept.append(_FINALIZERS[policy])
+    if kept:
+        metadata["finalizers"] = kept
+    else:
+        metadata.pop("finalizers", None)
+
+
+def _shorten(metadata: Object, asked: int | None) -> None:
+    current = int(metadata.get("deletionGracePeriodSeconds") or 0)
+    if asked is None or max(0, asked) >= current:
+        return
+    saved = timedelta(seconds=current - max(0, asked))
+    metadata["deletionTimestamp"] = _text(_time(metadata["deletionTimestamp"]) - saved)
+    metadata["deletionGracePeriodSeconds"] = max(0, asked)
+
+
 def _grace(kind: Kind, before: Object, asked: int | None) -> int:
-    if kind.kind != "Pod" or not before.get("spec", {}).get("nodeName"):
+    """Returns how long a deletion has to wait for processes, in seconds."""
+    if kind.kind != "Pod" or not before["spec"].get("nodeName"):
         return 0
-    if asked is not None:
-        return asked
-    return int(before["spec"].get("terminationGracePeriodSeconds", 30))
+    if asked is None:
+        asked = int(before["spec"].get("terminationGracePeriodSeconds", 30))
+    return max(0, asked)
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")

@@ -16,7 +16,24 @@ from kaptain_kfp.exceptions import (
 
 from .kinds import Kind
 
-__all__ = ["bad_request", "conflict", "exists", "expired", "invalid", "not_found"]
+__all__ = [
+    "bad_request",
+    "conflict",
+    "exists",
+    "expired",
+    "invalid",
+    "not_found",
+    "other_uid",
+    "patch_refused",
+    "precondition_failed",
+    "unsupported_media",
+    "version_at_creation",
+    "version_missing",
+]
+
+_MODIFIED = (
+    "the object has been modified; please apply your changes to the latest version and try again"
+)
 
 
 def not_found(kind: Kind, name: str) -> ObjectNotFoundError:
@@ -41,12 +58,8 @@ def exists(kind: Kind, name: str) -> ObjectExistsError:
     )
 
 
-def conflict(kind: Kind, name: str, why: str | None = None) -> ObjectConflictError:
+def conflict(kind: Kind, name: str, why: str = _MODIFIED) -> ObjectConflictError:
     """The object changed since it was read, or is another one by now."""
-    why = why or (
-        "the object has been modified; "
-        "please apply your changes to the latest version and try again"
-    )
     return ObjectConflictError(
         f'Operation cannot be fulfilled on {kind.resource} "{name}": {why}',
         resource=f"{kind.kind}/{name}",
@@ -56,22 +69,119 @@ def conflict(kind: Kind, name: str, why: str | None = None) -> ObjectConflictErr
     )
 
 
-def invalid(kind: Kind, name: str, field: str, message: str) -> ObjectInvalidError:
-    """The object breaks a rule of its kind."""
-    causes = [{"reason": "FieldValueInvalid", "message": message, "field": field}]
-    group = f".{kind.group}" if kind.group else ""
+def other_uid(kind: Kind, metadata: Mapping[str, Any], wanted: str) -> ObjectConflictError:
+    """A write names another uid than the object has."""
+    place = [kind.plural, *([metadata["namespace"]] if kind.namespaced else []), metadata["name"]]
+    key = "/".join(["/registry", *([kind.group] if kind.custom else []), *place])
+    why = (
+        f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, "
+        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, "
+        f"UID in object meta: {metadata['uid']}"
+    )
+    return conflict(kind, metadata["name"], why)
+
+
+def precondition_failed(
+    kind: Kind, name: str, field: str, wanted: str, there: str
+) -> ObjectConflictError:
+    """A deletion is meant for another object, or another state of it.
+
+    Args:
+        kind: Which kind.
+        name: Which object.
+        field: ``UID`` or ``ResourceVersion``.
+        wanted: What the caller expects.
+        there: What the object has.
+    """
+    lost = "deleted and then recreated" if field == "UID" else "modified"
+    # The server names the kind here, and the resource everywhere else.
+    word = _qualified(kind)
+    return ObjectConflictError(
+        f'Operation cannot be fulfilled on {word} "{name}": the {field} in the precondition '
+        f"({wanted}) does not match the {field} in record ({there}). "
+        f"The object might have been {lost}",
+        resource=f"{kind.kind}/{name}",
+        reason="Conflict",
+        code=409,
+        details={**_details(kind, name), "kind": kind.kind},
+    )
+
+
+def invalid(
+    kind: Kind, name: str, field: str, message: str, word: str = "FieldValueInvalid"
+) -> ObjectInvalidError:
+    """The object breaks a rule of its kind.
+
+    Args:
+        kind: Which kind.
+        name: Which object.
+        field: E.g. ``metadata.name``.
+        message: E.g. ``Invalid value: "A": …``.
+        word: The cause for programs, e.g. ``FieldValueRequired``.
+    """
+    return _unacceptable(kind, name, _qualified(kind), kind.kind, (field, message, word))
+
+
+def version_missing(kind: Kind, name: str) -> ObjectInvalidError:
+    """An update of a custom object must say which state it is based on."""
+    cause = (
+        "metadata.resourceVersion",
+        "Invalid value: 0: must be specified for an update",
+        "FieldValueInvalid",
+    )
+    return _unacceptable(kind, name, kind.resource, kind.plural, cause)
+
+
+def _unacceptable(
+    kind: Kind, name: str, qualified: str, word: str, cause: tuple[str, str, str]
+) -> ObjectInvalidError:
+    field, message, reason = cause
+    causes = [{"reason": reason, "message": message, "field": field}]
     return ObjectInvalidError(
-        f'{kind.kind}{group} "{name}" is invalid: {field}: {message}',
+        f'{qualified} "{name}" is invalid: {field}: {message}',
         resource=f"{kind.kind}/{name}",
         reason="Invalid",
         code=422,
-        details={**_details(kind, name), "kind": kind.kind, "causes": causes},
+        details={**_details(kind, name), "kind": word, "causes": causes},
+    )
+
+
+def version_at_creation(kind: Kind, name: str) -> ClusterError:
+    """What is to be created can't have a resourceVersion."""
+    return ObjectInvalidError(
+        "resourceVersion should not be set on objects to be created",
+        resource=f"{kind.kind}/{name}",
+        code=500,
     )
 
 
 def bad_request(message: str) -> ClusterError:
     """The request can't be understood."""
     return ObjectInvalidError(message, reason="BadRequest", code=400)
+
+
+def patch_refused(why: str) -> ObjectInvalidError:
+    """A JSON patch doesn't fit the object.
+
+    Args:
+        why: Which operation, and what is wrong; the server keeps it to itself, so it is the hint.
+    """
+    return ObjectInvalidError(
+        "the server rejected our request due to an error in our request",
+        reason="Invalid",
+        code=422,
+        hint=why,
+    )
+
+
+def unsupported_media(accepted: str) -> ObjectInvalidError:
+    """The request has a form that isn't for this kind of object."""
+    return ObjectInvalidError(
+        f"the body of the request was in an unknown format - accepted media types include: "
+        f"{accepted}",
+        reason="UnsupportedMediaType",
+        code=415,
+    )
 
 
 def expired(since: int) -> ResourceExpiredError:
@@ -81,6 +191,12 @@ def expired(since: int) -> ResourceExpiredError:
     )
 
 
-def _details(kind: Kind, name: str) -> Mapping[str, Any]:
-    details = {"name": name, "kind": kind.plural}
-    return {**details, "group": kind.group} if kind.group else details
+def _qualified(kind: Kind) -> str:
+    return f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+
+
+def _details(kind: Kind, name: str) -> dict[str, Any]:
+    details = {"name": name} if name else {}
+    if kind.group:
+        details["group"] = kind.group
+    return {**details, "kind": kind.plural}

@@ -21,6 +21,7 @@ class Kind:
             resourceVersion, and the generation counts changes of the spec.
         status_subresource: The status is written apart from the rest.
         namespaced: False for kinds of the whole cluster.
+        fields: What a field selector may ask for beside name and namespace.
     """
 
     api_version: str
@@ -29,6 +30,7 @@ class Kind:
     custom: bool = False
     status_subresource: bool = True
     namespaced: bool = True
+    fields: tuple[str, ...] = ()
 
     @property
     def group(self) -> str:
@@ -42,14 +44,24 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
+_POD_FIELDS = (
+    *("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName"),
+    *("status.phase", "status.podIP", "status.nominatedNodeName"),
+)
+_EVENT_FIELDS = (
+    *("involvedObject.kind", "involvedObject.namespace", "involvedObject.name"),
+    *("involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion"),
+    *("involvedObject.fieldPath", "reason", "reportingComponent", "type"),
+)
+
 KINDS: tuple[Kind, ...] = (
-    Kind("v1", "Pod", "pods"),
+    Kind("v1", "Pod", "pods", fields=_POD_FIELDS),
     Kind("v1", "Service", "services"),
-    Kind("v1", "Namespace", "namespaces", namespaced=False),
-    Kind("v1", "Secret", "secrets", status_subresource=False),
+    Kind("v1", "Namespace", "namespaces", namespaced=False, fields=("status.phase",)),
+    Kind("v1", "Secret", "secrets", status_subresource=False, fields=("type",)),
     Kind("v1", "ConfigMap", "configmaps", status_subresource=False),
     Kind("v1", "ServiceAccount", "serviceaccounts", status_subresource=False),
-    Kind("v1", "Event", "events", status_subresource=False),
+    Kind("v1", "Event", "events", status_subresource=False, fields=_EVENT_FIELDS),
     Kind("batch/v1", "Job", "jobs"),
     Kind("coordination.k8s.io/v1", "Lease", "leases", status_subresource=False),
     Kind("kubeflow.org/v1", "TFJob", "tfjobs", custom=True),

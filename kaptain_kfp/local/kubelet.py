@@ -7,25 +7,31 @@ stopped. It never starts a pod twice, and nothing of a pod outlives it.
 
 from __future__ import annotations
 
+import logging
+import os
 import platform
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime, timezone
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from kaptain_kfp.exceptions import ImageBuildException, KaptainError, ObjectNotFoundError
 from kaptain_kfp.exceptions import ObjectConflictError as Conflict
 
 from . import images, podstatus
+from .backoff import Backoff
 from .bell import ring
+from .clock import Clock
 from .controllers import Manifest
 from .home import Home
 from .objects import Objects
-from .podfiles import PodFiles
-from .podspec import ConfigurationTrouble, Launch, launch_of, refers_to
+from .podfiles import PodFiles, uid_of_folder
+from .podspec import ConfigurationTrouble, launch_of, refers_to
 from .processes import end_pod, mark_of, marked, signal_pod
 
 __all__ = ["NODE_NAME", "Kubelet"]
@@ -34,7 +40,15 @@ NODE_NAME = platform.node() or "localhost"
 
 _ATTENTION_SECONDS = 1.0
 """How often the shims of running pods are looked after; their ends are told by the bell at once."""
-_SPAWN_TRIES = 5
+_PREPARING_SECONDS = 0.05
+_KILL_SECONDS = 3.0
+"""How long other pods may have to wait for killed processes; then it's tried again later."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_LOG = logging.getLogger("kaptain-supervisor")
+
+
+class _Unwatched(Exception):
+    """The shim ended without having started anything."""
 
 
 class Kubelet:
@@ -44,51 +58,59 @@ class Kubelet:
         home: Where everything lies.
         objects: The database.
         environment: The machine's environment, of which pods inherit a few variables.
+        clock: The time.
     """
 
-    def __init__(self, home: Home, objects: Objects, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, home: Home, objects: Objects, environment: Mapping[str, str], clock: Clock
+    ) -> None:
         self._home = home
         self._objects = objects
         self._environment = dict(environment)
+        self._clock = clock
         self._pods: dict[str, Manifest] = {}
-        self._preparing: dict[str, Future[Launch]] = {}
+        self._gone: dict[str, None] = {}
+        self._preparing: dict[str, Future[None]] = {}
         self._shims: dict[str, subprocess.Popen[bytes]] = {}
-        self._spawned: dict[str, int] = {}
-        self._kill_at: dict[str, float] = {}
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        self._retry_at: dict[str, float] = {}
         self._attended_at = 0.0
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="prepare")
 
     def recover(self, pods: Iterable[Manifest]) -> None:
-        """Takes over the pods of an earlier supervisor, and ends what no pod stands for."""
-        for pod in pods:
-            self.note(pod)
-        known = set(self._pods)
+        """Begins with these pods: takes over what runs, and ends what no pod stands for."""
+        there = {pod["metadata"]["uid"]: pod for pod in pods}
         ours = mark_of(self._home.pods)
-        for mark in set(marked().values()):
-            if mark.startswith(ours) and mark[len(ours) :] not in known:
-                end_pod(mark)
+        traces = set(self._pods)
+        traces.update(mark[len(ours) :] for mark in marked().values() if mark.startswith(ours))
         if self._home.pods.exists():
-            for folder in self._home.pods.iterdir():
-                if folder.name not in known:
-                    PodFiles(folder, folder.name).remove()
+            traces.update(uid_of_folder(folder) for folder in self._home.pods.iterdir())
+        self._pods.clear()
+        for pod in there.values():
+            self.note(pod)
+        self._gone.update(dict.fromkeys(traces - set(there)))
 
     def note(self, pod: Manifest, *, deleted: bool = False) -> None:
-        """Takes notice of a pod's change."""
-        uid = pod["metadata"]["uid"]
+        """Takes notice of a pod's change; `sync` acts on it."""
+        metadata = pod["metadata"]
+        uid = metadata["uid"]
+        self._retry_at.pop(uid, None)
         if deleted:
-            self._forget(uid)
-            files = self._files(uid)
-            end_pod(files.mark)
-            files.remove()
+            self._pods.pop(uid, None)
+            self._gone[uid] = None
+        elif _over(pod) and "deletionTimestamp" not in metadata:
+            self._pods.pop(uid, None)
         else:
             self._pods[uid] = pod
 
     def busy(self) -> bool:
         """Whether any pod still has, or will have, a process."""
-        return any(_phase(pod) in ("Pending", "Running") for pod in self._pods.values())
+        return bool(self._pods or self._gone)
 
     def sync(self) -> float | None:
         """Brings processes and pods together.
+
+        Trouble with one pod is logged and tried again later; the others don't notice.
 
         Returns:
             Seconds until it wants to look again, or None for no hurry.
@@ -96,176 +118,210 @@ class Kubelet:
         attend = time.monotonic() - self._attended_at >= _ATTENTION_SECONDS
         if attend:
             self._attended_at = time.monotonic()
-        wakes: list[float] = []
+        wakes = [self._try(uid, partial(self._clean_up, uid)) for uid in list(self._gone)]
         for uid, pod in list(self._pods.items()):
-            try:
-                wake = self._sync_pod(uid, pod, attend)
-            except (Conflict, ObjectNotFoundError):
-                wake = 0.0  # it changed meanwhile: the change is on its way to us
-                self._pods.pop(uid, None)
-            if wake is not None:
-                wakes.append(wake)
-        return min(wakes, default=None)
+            wakes.append(self._try(uid, partial(self._sync_pod, uid, pod, attend)))
+        return min((wake for wake in wakes if wake is not None), default=None)
 
     def close(self) -> None:
-        """Waits for what is being prepared; the pods live on."""
-        self._threads.shutdown(wait=True)
+        """Prepares nothing more; the pods live on."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for shim in self._shims.values():
+            shim.poll()
+
+    def _try(self, uid: str, step: Callable[[], float | None]) -> float | None:
+        pause = self._retry_at.get(uid, 0.0) - time.monotonic()
+        if pause > 0:
+            return pause
+        try:
+            wake = step()
+        except (Conflict, ObjectNotFoundError):
+            self._pods.pop(uid, None)
+            return 0.0  # it changed meanwhile: the change is on its way to us
+        except Exception:
+            pause = self._backoff.failed(uid)
+            self._retry_at[uid] = time.monotonic() + pause
+            _LOG.exception("pod %s: trouble; again in %g s", uid, pause)
+            return pause
+        self._backoff.forget(uid)
+        return wake
 
     def _sync_pod(self, uid: str, pod: Manifest, attend: bool) -> float | None:
         if "deletionTimestamp" in pod["metadata"]:
             return self._end(uid, pod)
-        phase = _phase(pod)
-        if phase in ("Succeeded", "Failed"):
-            return None
         files = self._files(uid)
         exited = files.exited()
         if exited is not None:
-            self._record_end(uid, pod, podstatus.ended(pod, exited, _now()))
+            self._record_end(uid, pod, podstatus.ended(pod, exited, self._clock.now()))
             return None
-        if files.begun():
-            if phase == "Pending":
-                started = files.started() or {"time": time.time()}
-                moment = datetime.fromtimestamp(started["time"]).astimezone()
-                self._write(uid, pod, podstatus.running(pod, moment, _now()))
-            elif attend and not files.attended() and files.exited() is None:
-                self._record_loss(uid, pod)
-                return None
-            return _ATTENTION_SECONDS
-        return self._start(uid, pod, files)
+        if not files.begun():
+            return self._start(uid, pod, files)
+        if _phase(pod) == "Pending":
+            started = files.started() or {"time": time.time()}
+            moment = datetime.fromtimestamp(started["time"]).astimezone()
+            self._write(pod, podstatus.running(pod, moment, self._clock.now()))
+        elif attend and not files.attended() and files.exited() is None:
+            message = "The process was gone, and its watcher with it: killed, or machine restarted."
+            self._record_end(uid, pod, podstatus.disrupted(pod, message, self._clock.now()))
+            return None
+        return _ATTENTION_SECONDS
 
     def _start(self, uid: str, pod: Manifest, files: PodFiles) -> float | None:
         """Goes the next step towards a process: machine, folder, shim."""
         if not pod["spec"].get("nodeName"):
-            self._bind(uid, pod)
+            self._bind(pod)
             return 0.0
         preparing = self._preparing.get(uid)
         if preparing is None:
             future = self._threads.submit(self._prepare, pod, files)
             future.add_done_callback(lambda _: ring(self._home.root))
             self._preparing[uid] = future
-            return _ATTENTION_SECONDS
-        if not preparing.done():
-            return _ATTENTION_SECONDS
-        trouble = preparing.exception()
-        if trouble is not None:
-            return self._wait_for_remedy(uid, pod, trouble)
-        shim = self._shims.get(uid)
-        if shim is None or shim.poll() is not None:
-            self._spawned[uid] = self._spawned.get(uid, 0) + 1
-            if self._spawned[uid] > _SPAWN_TRIES:
-                message = f"its shim ended {_SPAWN_TRIES} times without starting anything"
-                self._record_end(uid, pod, podstatus.disrupted(pod, message, _now()))
-                return None
-            self._shims[uid] = files.spawn()
+        elif preparing.done():
+            trouble = preparing.exception() or self._watch(uid, files)
+            if trouble is not None:
+                self._wait_for_remedy(uid, pod, trouble)
         return _ATTENTION_SECONDS
 
-    def _prepare(self, pod: Manifest, files: PodFiles) -> Launch:
+    def _prepare(self, pod: Manifest, files: PodFiles) -> None:
         """Makes the pod's folder; runs in a thread, since a copy of the code may take a while."""
         image = refers_to(pod)
-        files.clear()
-        files.folder.mkdir(parents=True, exist_ok=True)
-        if image is None:
-            files.code.mkdir(exist_ok=True)
-            entrypoint: tuple[str, ...] = ()
-            image_environment: Mapping[str, str] = {}
-        else:
-            built = images.resolve(self._home.root, image)
-            images.clone(built.code, files.code)
-            entrypoint = (str(built.python), "-u", built.main_file)
-            image_environment = built.environment
+        built = None if image is None else images.resolve(self._home.root, image)
         namespace = pod["metadata"]["namespace"]
         launch = launch_of(
             pod,
             files.folder,
             lambda kind, name: self._objects.get(kind, name, namespace),
-            entrypoint=entrypoint,
+            entrypoint=built.entrypoint if built else (),
             inherited=self._environment,
-            image_environment=image_environment,
+            image_environment=built.environment if built else {},
         )
-        files.prepare(launch, self._home.bells)
-        return launch
+        files.prepare(launch, self._home.bells, built.code if built else None)
 
-    def _wait_for_remedy(self, uid: str, pod: Manifest, trouble: BaseException) -> float:
-        """Says why the container can't be started, and tries again later, as a kubelet does."""
-        if isinstance(trouble, ConfigurationTrouble):
-            reason, message = "CreateContainerConfigError", str(trouble)
-        elif isinstance(trouble, ImageBuildException):
-            reason, message = "ErrImageNeverPull", trouble.message
-        else:
-            message = trouble.message if isinstance(trouble, KaptainError) else repr(trouble)
-            reason = "CreateContainerError"
-        current = (pod.get("status") or {}).get("containerStatuses", [{}])[0].get("state", {})
-        if current.get("waiting", {}).get("message") != message:
-            self._write(uid, pod, podstatus.waiting(pod, reason, message, _now()))
-        self._preparing.pop(uid)
-        return _ATTENTION_SECONDS
+    def _watch(self, uid: str, files: PodFiles) -> Exception | None:
+        """Sees that there is a shim; returns why the last one couldn't start anything."""
+        shim = self._shims.get(uid)
+        code = 0 if shim is None else shim.poll()
+        if code == 0:
+            self._shims[uid] = files.spawn()
+        elif code is not None:
+            del self._shims[uid]
+            return _Unwatched(os.strerror(code) if code > 0 else f"killed by signal {-code}")
+        return None
+
+    def _wait_for_remedy(self, uid: str, pod: Manifest, trouble: BaseException) -> None:
+        """Says why the container can't be started; all is tried again, as a kubelet does."""
+        del self._preparing[uid]
+        if isinstance(trouble, BlockingIOError):
+            return  # the shim of an earlier supervisor is just about to start it
+        reason, message = _explained(trouble)
+        containers = (pod.get("status") or {}).get("containerStatuses") or [{}]
+        if containers[0].get("state", {}).get("waiting", {}).get("message") != message:
+            _LOG.warning("pod %s: %s: %s", pod["metadata"]["name"], reason, message)
+            self._write(pod, podstatus.waiting(pod, reason, message, self._clock.now()))
 
     def _end(self, uid: str, pod: Manifest) -> float | None:
         """Ends a pod that is to be deleted: politely, then not, then removes it."""
-        preparing = self._preparing.get(uid)
-        if preparing is not None and not preparing.done():
-            return 0.05
+        if self._being_prepared(uid):
+            return _PREPARING_SECONDS
         files = self._files(uid)
-        alive = _phase(pod) not in ("Succeeded", "Failed")
-        if alive and files.begun() and files.exited() is None and files.attended():
-            now = time.monotonic()
-            if uid not in self._kill_at:
-                grace = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
-                self._kill_at[uid] = now + grace
-                signal_pod(files.mark, signal.SIGTERM)
-            if now < self._kill_at[uid]:
-                return min(self._kill_at[uid] - now, _ATTENTION_SECONDS)
-        end_pod(files.mark)
+        runs = not _over(pod) and files.begun() and files.exited() is None and files.attended()
+        left = self._grace_left(pod, files) if runs else 0.0
+        if left > 0:
+            return min(left, _ATTENTION_SECONDS)
+        files.withdraw()  # from here on nothing of it can start, so that all of it is found
+        end_pod(files.mark, seconds=_KILL_SECONDS)
         metadata = pod["metadata"]
         self._objects.delete(
             "Pod", metadata["name"], metadata["namespace"], grace_seconds=0, uid=uid
         )
         self._forget(uid)
-        files.remove()
+        _discard(files.remove)
         return None
 
-    def _bind(self, uid: str, pod: Manifest) -> None:
-        metadata = pod["metadata"]
-        bound = self._objects.patch(
-            "Pod", metadata["name"], metadata["namespace"], {"spec": {"nodeName": NODE_NAME}}
-        )
-        self._pods[uid] = bound
-        self._write(uid, bound, podstatus.scheduled(bound, _now()))
+    def _grace_left(self, pod: Manifest, files: PodFiles) -> float:
+        """Returns how long it may still take to end by itself; asks it to, once."""
+        grace = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+        if grace <= 0:
+            return 0.0
+        now = self._clock.now().timestamp()
+        asked = files.asked_to_end()
+        if asked is None:
+            signal_pod(files.mark, signal.SIGTERM)
+            files.note_ending(now)
+            return grace
+        return min(asked + grace - now, grace)
 
-    def _record_loss(self, uid: str, pod: Manifest) -> None:
-        message = "The process was gone, and its watcher with it: killed, or the machine restarted."
-        self._record_end(uid, pod, podstatus.disrupted(pod, message, _now()))
+    def _clean_up(self, uid: str) -> float | None:
+        """Ends what is left of a pod that isn't there any more."""
+        if self._being_prepared(uid):
+            return _PREPARING_SECONDS
+        files = self._files(uid)
+        files.withdraw()
+        end_pod(files.mark, seconds=_KILL_SECONDS)
+        self._forget(uid)
+        _discard(files.remove)
+        return None
+
+    def _bind(self, pod: Manifest) -> None:
+        metadata = pod["metadata"]
+        to_us = {"metadata": {"uid": metadata["uid"]}, "spec": {"nodeName": NODE_NAME}}
+        bound = self._objects.patch("Pod", metadata["name"], metadata["namespace"], to_us)
+        self._write(bound, podstatus.scheduled(bound, self._clock.now()))
 
     def _record_end(self, uid: str, pod: Manifest, status: Mapping[str, Any]) -> None:
         """Ends what the main process left behind, and only then says that the pod is over."""
         files = self._files(uid)
-        end_pod(files.mark)
-        files.clear()
-        self._write(uid, pod, status)
-        shim = self._shims.pop(uid, None)
-        if shim is not None:
-            shim.poll()
-        self._preparing.pop(uid, None)
+        end_pod(files.mark, seconds=_KILL_SECONDS)
+        _discard(files.clear)
+        self._write(pod, status)
+        self._forget(uid)
 
-    def _write(self, uid: str, pod: Manifest, status: Mapping[str, Any]) -> None:
-        metadata = pod["metadata"]
+    def _write(self, pod: Manifest, status: Mapping[str, Any]) -> None:
         current = {**(pod.get("status") or {}), **status}
-        changed = {**pod, "status": current}
-        if metadata["uid"] != uid:
-            raise ObjectNotFoundError(f"pod {metadata['name']} was replaced")
-        self._pods[uid] = self._objects.update(changed, status=True)
+        self.note(self._objects.update({**pod, "status": current}, status=True))
 
     def _files(self, uid: str) -> PodFiles:
         return PodFiles(self._home.pod(uid), uid)
 
+    def _being_prepared(self, uid: str) -> bool:
+        preparing = self._preparing.get(uid)
+        return preparing is not None and not preparing.done()
+
     def _forget(self, uid: str) -> None:
-        for memory in (self._pods, self._preparing, self._shims, self._spawned, self._kill_at):
+        for memory in (self._pods, self._gone, self._preparing, self._retry_at):
             memory.pop(uid, None)
+        self._backoff.forget(uid)
+        shim = self._shims.pop(uid, None)
+        if shim is not None:
+            with suppress(subprocess.TimeoutExpired):
+                shim.wait(_ATTENTION_SECONDS)
+
+
+def _explained(trouble: BaseException) -> tuple[str, str]:
+    """Returns the reason and the message of a container that can't be started."""
+    if isinstance(trouble, ConfigurationTrouble):
+        return "CreateContainerConfigError", str(trouble)
+    if isinstance(trouble, ImageBuildException):
+        return "ErrImageNeverPull", trouble.message
+    if isinstance(trouble, _Unwatched):
+        return "RunContainerError", f"its watcher ended without starting it: {trouble}"
+    if isinstance(trouble, (KaptainError, OSError)):
+        return "CreateContainerError", str(trouble)
+    # Never its repr, which may show the values that it stumbled over.
+    return "CreateContainerError", f"{type(trouble).__name__}: {trouble}"
+
+
+def _discard(remove: Callable[[], None]) -> None:
+    """Removes files; where that fails they stay, since a pod's end matters more."""
+    try:
+        remove()
+    except OSError as error:
+        _LOG.warning("files of a pod stay: %s", error)
 
 
 def _phase(pod: Manifest) -> str:
     return str((pod.get("status") or {}).get("phase", "Pending"))
 
 
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
+def _over(pod: Manifest) -> bool:
+    return _phase(pod) in ("Succeeded", "Failed")

@@ -6,68 +6,37 @@ watches follow. Answers and messages are those of a real server.
 
 from __future__ import annotations
 
-import json
-import random
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from . import deletion, errors, patches
+from . import deletion, errors, patches, rows, writes
 from .bell import ring
 from .database import Database
-from .defaults import with_defaults
 from .kinds import Kind, kind_of, lookup
 from .network import free_port
-from .rules import check_change, check_new
-from .selectors import field_selector, label_selector
+from .views import Change, Page, as_watched, position_of, selection, token_of
 
 __all__ = ["Change", "Objects", "Page"]
 
 Object = dict[str, Any]
-ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 PatchForm = Literal["merge", "json", "strategic"]
 
-_SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _LOG_KEPT = 10_000
-_COMPACT_EVERY = 512
-_SERVER_FIELDS = ("uid", "creationTimestamp", "resourceVersion", "generation", "deletionTimestamp")
+_COMPACTIONS = 16
+"""How often the log is compacted while as much is written as is kept."""
+_PAGE = 200
 _PATCHES: Mapping[str, Callable[[Any, Any], Any]] = {
     "merge": patches.merge_patch,
     "json": patches.json_patch,
     "strategic": patches.strategic_merge_patch,
 }
-
-
-@dataclass(frozen=True)
-class Page:
-    """A part of a list.
-
-    Attributes:
-        items: Objects, by namespace and name.
-        resource_version: What a watch goes on from.
-        continue_token: Where the next page begins; None for the last one.
-        remaining: How many objects follow; None where that isn't known.
-    """
-
-    items: list[Object]
-    resource_version: str
-    continue_token: str | None = None
-    remaining: int | None = None
-
-
-@dataclass(frozen=True)
-class Change:
-    """A line of the log, as a watch tells it."""
-
-    resource_version: str
-    type: ChangeType
-    object: Object
+_FORMS_OF_CUSTOM = (
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+)
 
 
 class Objects:
@@ -75,14 +44,16 @@ class Objects:
 
     Args:
         home: The folder of the local world.
+        log_kept: How many changes a watch may lag behind, at least.
 
     Raises:
         ClusterError: Its database is damaged, or of a newer version.
         ClusterUnavailableError: The folder can't be used.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, log_kept: int = _LOG_KEPT) -> None:
         self._database = Database(home)
+        self._log_kept = log_kept
 
     def create(self, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Stores a new object and returns it as it is stored.
@@ -92,25 +63,19 @@ class Objects:
             ObjectInvalidError: It breaks a rule of its kind.
         """
         kind = lookup(str(manifest.get("apiVersion")), str(manifest.get("kind")))
-        made = _new_object(kind, manifest)
-        check_new(kind, made)
-        name = made["metadata"]["name"]
+        made = writes.new_object(kind, manifest, _now())
+        metadata = made["metadata"]
         with self._writing() as connection:
-            if _find(connection, kind, made["metadata"].get("namespace", ""), name) is not None:
-                raise errors.exists(kind, name)
+            if rows.find(connection, kind, metadata.get("namespace", ""), metadata["name"]):
+                raise errors.exists(kind, metadata["name"])
             if kind.kind == "Service":
-                _assign_ports(connection, made)
-            if dry_run:
-                return made
-            return _store(connection, kind, made, "ADDED", None)
+                _assign_ports(connection, kind, made)
+            return made if dry_run else rows.store(connection, kind, made, None)
 
     def get(self, kind: str | Kind, name: str, namespace: str = "default") -> Object:
         """Returns an object; raises ObjectNotFoundError where there is none."""
-        found = kind_of(kind)
-        there = _find(self._database.connection(), found, _space(found, namespace), name)
-        if there is None:
-            raise errors.not_found(found, name)
-        return there
+        with self._database.read() as connection:
+            return _there(connection, kind_of(kind), name, namespace)
 
     def list(
         self,
@@ -119,6 +84,7 @@ class Objects:
         *,
         labels: str | Mapping[str, str] | None = None,
         fields: str | None = None,
+        prefix: str = "",
         limit: int | None = None,
         continue_token: str | None = None,
     ) -> Page:
@@ -129,34 +95,30 @@ class Objects:
             namespace: Where; None for everywhere.
             labels: A label selector, or labels that must be there.
             fields: A field selector.
+            prefix: Only names that begin so; the others aren't even looked at.
             limit: At most so many; the page then says where the next one begins.
             continue_token: From the page before.
+
+        Raises:
+            ClusterError: A selector or the token can't be read (code 400).
         """
         found = kind_of(kind)
-        by_labels, by_fields = label_selector(labels), field_selector(fields)
-        after = json.loads(continue_token) if continue_token else ["", ""]
-        query = "SELECT namespace, name, body FROM objects WHERE kind = ? "
-        values: list[Any] = [found.kind]
-        if namespace is not None:
-            query += "AND namespace = ? "
-            values.append(_space(found, namespace))
-        query += "AND (namespace, name) > (?, ?) ORDER BY namespace, name"
-        values += after
-        connection = self._database.connection()
-        revision = str(_revision(connection))
+        space = None if namespace is None else _space(found, namespace)
+        selected = selection(found, labels, fields)
+        version, after = position_of(continue_token)
         items: list[Object] = []
-        place = after
-        for space, name, body in connection.execute(query, values):
-            if limit is not None and len(items) == limit:
-                remaining = (
-                    None if labels or fields else _remaining(connection, query, values, limit)
-                )
-                return Page(items, revision, json.dumps(place), remaining)
-            manifest = json.loads(body)
-            if by_labels(manifest["metadata"].get("labels") or {}) and by_fields(manifest):
-                items.append(manifest)
-            place = [space, name]
-        return Page(items, revision)
+        with self._database.read() as connection:
+            version = version or str(rows.revision(connection))
+            for manifest in rows.scan(connection, rows.Range(found, space, prefix, after)):
+                if limit and len(items) == limit:
+                    rest = rows.Range(found, space, prefix, after)
+                    remaining = None if labels or fields else rows.count(connection, rest)
+                    return Page(items, version, token_of(version, after), remaining)
+                if selected(manifest):
+                    items.append(manifest)
+                metadata = manifest["metadata"]
+                after = (metadata.get("namespace", ""), metadata["name"])
+        return Page(items, version)
 
     def update(
         self, manifest: Mapping[str, Any], *, status: bool = False, dry_run: bool = False
@@ -164,19 +126,18 @@ class Objects:
         """Replaces an object, or with `status` only its status; returns it as it is then.
 
         Raises:
+            ObjectNotFoundError: It isn't there.
             ObjectConflictError: Its resourceVersion or uid is another one by now.
             ObjectInvalidError: It changes what can't change.
         """
         kind = lookup(str(manifest.get("apiVersion")), str(manifest.get("kind")))
-        metadata = manifest["metadata"]
-        name, namespace = metadata["name"], _space(kind, metadata.get("namespace", "default"))
+        metadata = manifest.get("metadata") or {}
+        name = metadata.get("name") or ""
         with self._writing() as connection:
-            before = self._get_of(connection, kind, name, namespace)
+            before = _there(connection, kind, name, metadata.get("namespace") or "default")
             if kind.custom and not metadata.get("resourceVersion"):
-                rule = "Invalid value: 0x0: must be specified for an update"
-                raise errors.invalid(kind, name, "metadata.resourceVersion", rule)
-            _check_version(kind, before, metadata.get("resourceVersion"), metadata.get("uid"))
-            return _replace(connection, kind, before, deepcopy(dict(manifest)), status, dry_run)
+                raise errors.version_missing(kind, name)
+            return _replace(connection, kind, before, manifest, status, dry_run)
 
     def patch(
         self,
@@ -191,16 +152,28 @@ class Objects:
     ) -> Object:
         """Changes a part of an object; returns it as it is then.
 
+        Args:
+            kind: Which kind.
+            name: Which.
+            namespace: Where.
+            patch: An object, or for `form` json the operations.
+            form: How to read it: JSON merge patch, JSON patch, or (not for custom kinds)
+                strategic merge patch.
+            status: Whether only the status changes; else all but the status does.
+            dry_run: Only say what would happen.
+
         Raises:
+            ObjectNotFoundError: It isn't there.
             ObjectConflictError: The patch names another resourceVersion.
             ObjectInvalidError: The patch doesn't fit, or changes what can't change.
         """
         found = kind_of(kind)
+        _check_form(found, patch, form)
         with self._writing() as connection:
-            before = self._get_of(connection, found, name, _space(found, namespace))
+            before = _there(connection, found, name, namespace)
             after = _PATCHES[form](before, patch)
-            wanted = after["metadata"].get("resourceVersion")
-            _check_version(found, before, wanted, after["metadata"].get("uid"))
+            if not isinstance(after, dict):
+                raise errors.patch_refused("the whole object was replaced by something else")
             return _replace(connection, found, before, after, status, dry_run)
 
     def delete(
@@ -228,18 +201,24 @@ class Objects:
             dry_run: Only say what would happen.
 
         Returns:
-            The object as it was last.
+            The object as it was last; marked (``metadata.deletionTimestamp``) where it is still
+            there.
+
+        Raises:
+            ObjectNotFoundError: It isn't there.
+            ObjectConflictError: `uid` or `resource_version` isn't what it has.
         """
         found = kind_of(kind)
         with self._writing() as connection:
-            before = self._get_of(connection, found, name, _space(found, namespace))
-            _check_version(found, before, resource_version, uid)
+            before = _there(connection, found, name, namespace)
+            writes.check_preconditions(found, before, uid, resource_version)
             after = deletion.marked(found, before, propagation, grace_seconds, _now())
-            if dry_run:
+            if dry_run or after == before:
                 return after or before
             if after is None:
-                return _remove(connection, found, before)
-            return _save(connection, found, before, after)
+                rows.remove(connection, found, before)
+                return before
+            return rows.store(connection, found, after, before)
 
     def changes(
         self,
@@ -253,56 +232,53 @@ class Objects:
     ) -> Sequence[Change]:
         """Returns what happened after a resourceVersion, in order.
 
-        An object that enters a selection is ADDED, one that leaves it DELETED.
+        An object that enters a selection is ADDED, one that leaves it DELETED. Where fewer than
+        `limit` come, nothing else happened up to the `revision` that was asked for before.
 
         Raises:
-            ResourceExpiredError: That is too long ago.
+            ResourceExpiredError: That is too long ago, or from another database.
+            ClusterError: A selector can't be read (code 400).
         """
-        connection = self._database.connection()
-        row = connection.execute("SELECT value FROM facts WHERE name = 'compacted'").fetchone()
-        if since < row[0]:
-            raise errors.expired(since)
-        by_labels, by_fields = label_selector(labels), field_selector(fields)
-        query = "SELECT revision, type, labels_before, body FROM log WHERE revision > ? "
-        values: list[Any] = [since]
-        for column, value in (("kind", kind and kind_of(kind).kind), ("namespace", namespace)):
-            if value is not None:
-                query += f"AND {column} = ? "
-                values.append(value)
-        rows = connection.execute(f"{query} ORDER BY revision LIMIT ?", [*values, limit])
-        found = []
-        for revision, word, labels_before, body in rows:
-            manifest = json.loads(body)
-            now = by_labels(manifest["metadata"].get("labels") or {}) and by_fields(manifest)
-            was = labels_before is not None and by_labels(json.loads(labels_before))
-            told = _as_watched(word, was and by_fields(manifest), now)
-            if told is not None:
-                found.append(Change(str(revision), told, manifest))
-        return found
+        found = None if kind is None else kind_of(kind)
+        selected = selection(found, labels, fields)
+        told: list[Change] = []
+        with self._database.read() as connection:
+            if not rows.compacted(connection) <= since <= rows.revision(connection):
+                raise errors.expired(since)
+            for line in rows.log_lines(connection, since, found, namespace):
+                change = as_watched(line, selected)
+                if change is not None:
+                    told.append(change)
+                    if len(told) == limit:
+                        break
+        return told
 
     def revision(self) -> int:
         """Returns the newest resourceVersion."""
-        return _revision(self._database.connection())
+        with self._database.read() as connection:
+            return rows.revision(connection)
 
     def dependents(self, uid: str) -> Sequence[Object]:
         """Returns the objects that name this uid as an owner, by name."""
-        rows = self._database.connection().execute(
-            "SELECT body FROM objects JOIN owners USING (uid) WHERE owner = ?", [uid]
-        )
-        return sorted(
-            (json.loads(row[0]) for row in rows), key=lambda o: str(o["metadata"]["name"])
-        )
-
-    def has_uid(self, uid: str) -> bool:
-        """Returns whether an object of that uid is there."""
-        row = self._database.connection().execute("SELECT 1 FROM objects WHERE uid = ?", [uid])
-        return row.fetchone() is not None
+        with self._database.read() as connection:
+            found = rows.owned_by(connection, uid)
+        return sorted(found, key=lambda manifest: str(manifest["metadata"]["name"]))
 
     def owned(self) -> Iterator[Object]:
-        """Yields every object that has an owner."""
-        query = "SELECT body FROM objects WHERE uid IN (SELECT uid FROM owners)"
-        for row in self._database.connection().execute(query).fetchall():
-            yield json.loads(row[0])
+        """Yields every object that has an owner; what changes meanwhile may be missed."""
+        after = ""
+        while True:
+            with self._database.read() as connection:
+                found = rows.owned(connection, after, _PAGE)
+            yield from found
+            if len(found) < _PAGE:
+                return
+            after = found[-1]["metadata"]["uid"]
+
+    def in_deletion(self) -> Sequence[Object]:
+        """Returns the objects that are marked for deletion, but still there."""
+        with self._database.read() as connection:
+            return rows.in_deletion(connection)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -313,184 +289,71 @@ class Objects:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._database.write() as connection:
-            before = connection.total_changes
+            before = rows.revision(connection)
             yield connection
-            changed = connection.total_changes != before
-        if changed:
+            now = rows.revision(connection)
+            step = max(1, self._log_kept // _COMPACTIONS)
+            if now // step != before // step:
+                rows.compact(connection, now - self._log_kept)
+        if now != before:
             ring(self._database.home)
 
-    def _get_of(self, connection: sqlite3.Connection, kind: Kind, name: str, space: str) -> Object:
-        found = _find(connection, kind, space, name)
-        if found is None:
-            raise errors.not_found(kind, name)
-        return found
 
-
-def _new_object(kind: Kind, manifest: Mapping[str, Any]) -> Object:
-    made = deepcopy(dict(manifest))
-    metadata = made["metadata"] = dict(made.get("metadata") or {})
-    for key in _SERVER_FIELDS:
-        metadata.pop(key, None)
-    if not metadata.get("name"):
-        if not metadata.get("generateName"):
-            raise errors.invalid(kind, "", "metadata.name", "name or generateName is required")
-        metadata["name"] = metadata["generateName"] + "".join(random.choices(_SUFFIX_ALPHABET, k=5))
-    if kind.namespaced:
-        metadata.setdefault("namespace", "default")
-    metadata["uid"] = str(uuid.uuid4())
-    metadata["creationTimestamp"] = _text(_now())
-    if kind.status_subresource:
-        metadata["generation"] = 1
-        made.pop("status", None)
-    return with_defaults(made)
-
-
-def _assign_ports(connection: sqlite3.Connection, service: Object) -> None:
-    """Gives a Service ports of this machine, as an API server gives it node ports."""
-    rows = connection.execute("SELECT body FROM objects WHERE kind = 'Service'")
-    taken = {
-        port.get("nodePort")
-        for row in rows
-        for port in json.loads(row[0]).get("spec", {}).get("ports") or ()
-    }
-    for port in service.get("spec", {}).get("ports") or ():
-        port["nodePort"] = free_port(taken)
-        taken.add(port["nodePort"])
+def _there(connection: sqlite3.Connection, kind: Kind, name: str, namespace: str) -> Object:
+    found = rows.find(connection, kind, _space(kind, namespace), name)
+    if found is None:
+        raise errors.not_found(kind, name)
+    return found
 
 
 def _replace(
     connection: sqlite3.Connection,
     kind: Kind,
     before: Object,
-    after: Object,
+    sent: Mapping[str, Any],
     status: bool,
     dry_run: bool,
 ) -> Object:
-    """Stores what a write to the object, or to its status, may change."""
-    if status and kind.status_subresource:
-        merged = deepcopy(before)
-        merged["status"] = after.get("status", {})
-        after = merged
-    else:
-        for key in ("uid", "creationTimestamp", "generation", "deletionTimestamp"):
-            after["metadata"].pop(key, None)
-            if key in before["metadata"]:
-                after["metadata"][key] = before["metadata"][key]
-        if kind.status_subresource:
-            after.pop("status", None)
-            if "status" in before:
-                after["status"] = before["status"]
-        check_change(kind, before, after)
-    after["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
-    if after == before or dry_run:
+    """Stores what a write to the object, or to its status, changes."""
+    writes.check_current(kind, before, sent)
+    status = status and kind.status_subresource
+    after = writes.changed_object(kind, before, sent, status=status)
+    if dry_run or after is before:
         return after
-    if kind.status_subresource and after.get("spec") != before.get("spec"):
-        after["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
     if deletion.complete(after):
-        return _remove(connection, kind, after)
-    return _save(connection, kind, before, after)
-
-
-def _save(connection: sqlite3.Connection, kind: Kind, before: Object, after: Object) -> Object:
-    if after == before:
+        rows.remove(connection, kind, before)
         return after
-    return _store(connection, kind, after, "MODIFIED", before)
+    return rows.store(connection, kind, after, before)
 
 
-def _store(
-    connection: sqlite3.Connection, kind: Kind, made: Object, word: str, before: Object | None
-) -> Object:
-    metadata = made["metadata"]
-    revision = _log(connection, kind, made, word, before)
-    connection.execute(
-        "INSERT OR REPLACE INTO objects (uid, kind, namespace, name, body) VALUES (?, ?, ?, ?, ?)",
-        [metadata["uid"], kind.kind, metadata.get("namespace", ""), metadata["name"], _body(made)],
-    )
-    connection.execute("DELETE FROM owners WHERE uid = ?", [metadata["uid"]])
-    for owner in {reference["uid"] for reference in metadata.get("ownerReferences") or ()}:
-        connection.execute("INSERT INTO owners VALUES (?, ?)", [owner, metadata["uid"]])
-    if revision % _COMPACT_EVERY == 0:
-        _compact(connection, revision - _LOG_KEPT)
-    return made
+def _assign_ports(connection: sqlite3.Connection, kind: Kind, service: Object) -> None:
+    """Gives a Service ports of this machine, as an API server gives it node ports."""
+    taken = {
+        port.get("nodePort")
+        for other in rows.scan(connection, rows.Range(kind, None))
+        for port in other.get("spec", {}).get("ports") or ()
+    }
+    for port in service.get("spec", {}).get("ports") or ():
+        port["nodePort"] = free_port(taken)
+        taken.add(port["nodePort"])
 
 
-def _remove(connection: sqlite3.Connection, kind: Kind, before: Object) -> Object:
-    gone = deepcopy(before)
-    _log(connection, kind, gone, "DELETED", before)
-    connection.execute("DELETE FROM objects WHERE uid = ?", [before["metadata"]["uid"]])
-    connection.execute("DELETE FROM owners WHERE uid = ?", [before["metadata"]["uid"]])
-    return gone
-
-
-def _log(
-    connection: sqlite3.Connection, kind: Kind, made: Object, word: str, before: Object | None
-) -> int:
-    """Gives the object the next resourceVersion and notes the change under it."""
-    revision = _revision(connection) + 1
-    metadata = made["metadata"]
-    metadata["resourceVersion"] = str(revision)
-    labels = None if before is None else json.dumps(before["metadata"].get("labels") or {})
-    connection.execute(
-        "INSERT INTO log (revision, kind, namespace, type, labels_before, body) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        [revision, kind.kind, metadata.get("namespace", ""), word, labels, _body(made)],
-    )
-    return revision
-
-
-def _compact(connection: sqlite3.Connection, until: int) -> None:
-    if until > 0:
-        connection.execute("DELETE FROM log WHERE revision <= ?", [until])
-        connection.execute("UPDATE facts SET value = ? WHERE name = 'compacted'", [until])
-
-
-def _find(connection: sqlite3.Connection, kind: Kind, namespace: str, name: str) -> Object | None:
-    query = "SELECT body FROM objects WHERE kind = ? AND namespace = ? AND name = ?"
-    row = connection.execute(query, [kind.kind, namespace, name]).fetchone()
-    return None if row is None else json.loads(row[0])
-
-
-def _remaining(connection: sqlite3.Connection, query: str, values: list[Any], limit: int) -> int:
-    count = connection.execute(f"SELECT count(*) FROM ({query})", values).fetchone()[0]
-    return int(count) - limit
-
-
-def _revision(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _check_version(kind: Kind, before: Object, version: str | None, uid: str | None) -> None:
-    metadata = before["metadata"]
-    if uid and uid != metadata["uid"]:
-        why = (
-            f"Precondition failed: UID in precondition: {uid}, "
-            f"UID in object meta: {metadata['uid']}"
-        )
-        raise errors.conflict(kind, metadata["name"], why)
-    if version and version != metadata["resourceVersion"]:
-        raise errors.conflict(kind, metadata["name"])
-
-
-def _as_watched(word: str, was: bool, now: bool) -> ChangeType | None:
-    if word == "DELETED":
-        return "DELETED" if was or now else None
-    if now:
-        return "MODIFIED" if was else "ADDED"
-    return "DELETED" if was else None
+def _check_form(kind: Kind, patch: Any, form: str) -> None:
+    if form == "strategic" and kind.custom:
+        raise errors.unsupported_media(_FORMS_OF_CUSTOM)
+    is_list = isinstance(patch, Sequence) and not isinstance(patch, str)
+    if form == "json" and not is_list:
+        wanted = "object into Go value of type []handlers.jsonPatchOp"
+    elif form != "json" and not isinstance(patch, Mapping):
+        wanted = "array into Go value of type map[string]interface {}"
+    else:
+        return
+    raise errors.bad_request(f"error decoding patch: json: cannot unmarshal {wanted}")
 
 
 def _space(kind: Kind, namespace: str) -> str:
     return namespace if kind.namespaced else ""
 
 
-def _body(manifest: Object) -> str:
-    return json.dumps(manifest, separators=(",", ":"))
-
-
 def _now() -> datetime:
     return datetime.now(timezone.utc)
-
-
-def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

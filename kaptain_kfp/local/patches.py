@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from kaptain_kfp.exceptions import ObjectInvalidError
+from .errors import bad_request, patch_refused
 
-__all__ = ["json_patch", "merge_patch", "strategic_merge_patch"]
+__all__ = ["json_patch", "merge_patch", "same_json", "strategic_merge_patch"]
 
 _MERGE_KEYS = {
     "conditions": "type",
@@ -21,9 +21,27 @@ _MERGE_KEYS = {
     "volumeMounts": "mountPath",
     "ports": "containerPort",
     "imagePullSecrets": "name",
+    "secrets": "name",
     "ownerReferences": "uid",
 }
 """Lists of objects that strategic merge joins by a key; all others are replaced."""
+
+_MERGED_SETS = ("finalizers",)
+"""Lists of words that strategic merge joins."""
+
+_DELETE_FROM = "$deleteFromPrimitiveList/"
+_ORDER = "$setElementOrder/"
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Returns whether two values are the same in JSON, where 1 is 1.0, but not true."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same_json(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return bool(one == other)
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -40,37 +58,67 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def strategic_merge_patch(target: Any, patch: Any) -> Any:
-    """Returns `target` changed by Kubernetes' own form, in which some lists are joined by a key."""
+    """Returns `target` changed by Kubernetes' own form, in which some lists are joined by a key.
+
+    Raises:
+        ClusterError: An item lacks its key, or a directive is unknown (code 400).
+    """
     if not isinstance(patch, Mapping):
         return deepcopy(patch)
     made = deepcopy(dict(target)) if isinstance(target, Mapping) else {}
+    directive = patch.get("$patch")
+    if directive == "replace":
+        return {key: deepcopy(value) for key, value in patch.items() if key != "$patch"}
+    if directive == "delete":
+        return {}
     for key, value in patch.items():
-        if value is None:
+        if key.startswith("$"):
+            _obey(made, key, value)
+        elif value is None:
             made.pop(key, None)
-        elif key in _MERGE_KEYS and isinstance(value, list):
-            made[key] = _merged_list(made.get(key) or [], value, _MERGE_KEYS[key])
         else:
-            made[key] = strategic_merge_patch(made.get(key), value)
+            made[key] = _merged(key, made.get(key), value)
     return made
+
+
+def _obey(made: dict[str, Any], key: str, value: Any) -> None:
+    """Follows a directive; the order of elements is left as it comes."""
+    if key.startswith(_DELETE_FROM):
+        name = key[len(_DELETE_FROM) :]
+        made[name] = [item for item in made.get(name) or () if item not in value]
+    elif key != "$patch" and not key.startswith(_ORDER):
+        raise bad_request(f"unknown directive {key!r} in a strategic merge patch")
+
+
+def _merged(key: str, old: Any, value: Any) -> Any:
+    if key in _MERGE_KEYS and isinstance(value, list):
+        return _merged_list(old or [], value, _MERGE_KEYS[key])
+    if key in _MERGED_SETS and isinstance(value, list):
+        return [*(old or ()), *(item for item in value if item not in (old or ()))]
+    return strategic_merge_patch(old, value)
 
 
 def _merged_list(
     target: Sequence[Mapping[str, Any]], patch: Sequence[Mapping[str, Any]], key: str
 ) -> list[Any]:
+    if any(item.get("$patch") == "replace" for item in patch):
+        return [deepcopy(dict(item)) for item in patch if "$patch" not in item]
     made = [deepcopy(dict(item)) for item in target]
     for item in patch:
-        place = next((i for i, old in enumerate(made) if old.get(key) == item.get(key)), None)
+        if key not in item:
+            raise bad_request(f"map: {item} does not contain declared merge key: {key}")
+        place = next((i for i, old in enumerate(made) if old.get(key) == item[key]), None)
         if item.get("$patch") == "delete":
-            made = [old for old in made if old.get(key) != item.get(key)]
+            made = [old for old in made if old.get(key) != item[key]]
         elif place is None:
-            made.append(deepcopy(dict(item)))
+            made.append(strategic_merge_patch({}, item))
         else:
             made[place] = strategic_merge_patch(made[place], item)
     return made
 
 
 def json_patch(target: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
-    """Returns `target` changed by a JSON patch (RFC 6902).
+    """Returns `target` changed by a JSON patch (RFC 6902): by all operations, or by none.
 
     Raises:
         ObjectInvalidError: A path isn't there, a test fails, or an operation is unknown.
@@ -82,26 +130,38 @@ def json_patch(target: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
-    word, path = operation.get("op"), str(operation.get("path"))
-    if word == "test":
-        if _get(document, path) != operation.get("value"):
-            raise _refused(f"testing value {path} failed")
-        return document
+    word, path = operation.get("op"), _required(operation, "path")
     if word in ("move", "copy"):
-        value = deepcopy(_get(document, str(operation["from"])))
+        source = _required(operation, "from")
+        value = deepcopy(_get(document, source))
         if word == "move":
-            document = _change(document, str(operation["from"]), "remove", None)
+            if path.startswith(f"{source}/"):
+                raise patch_refused(f"{source!r} can't be moved into itself")
+            document = _change(document, source, "remove", None)
         return _change(document, path, "add", value)
-    if word in ("add", "replace", "remove"):
-        return _change(document, path, word, deepcopy(operation.get("value")))
-    raise _refused(f"unknown operation {word!r}")
+    if word == "remove":
+        return _change(document, path, word, None)
+    if word in ("add", "replace", "test"):
+        value = deepcopy(_required(operation, "value"))
+        if word != "test":
+            return _change(document, path, word, value)
+        if not same_json(_get(document, path), value):
+            raise patch_refused(f"testing value {path} failed")
+        return document
+    raise patch_refused(f"unknown operation {word!r}")
+
+
+def _required(operation: Mapping[str, Any], key: str) -> Any:
+    if key not in operation or (key != "value" and not isinstance(operation[key], str)):
+        raise patch_refused(f"the operation {dict(operation)!r} has no {key!r}")
+    return operation[key]
 
 
 def _parts(path: str) -> list[str]:
     if path == "":
         return []
     if not path.startswith("/"):
-        raise _refused(f"path {path!r} doesn't begin with a slash")
+        raise patch_refused(f"path {path!r} doesn't begin with a slash")
     return [part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/")]
 
 
@@ -113,9 +173,17 @@ def _get(document: Any, path: str) -> Any:
 
 def _item(container: Any, part: str, path: str) -> Any:
     try:
-        return container[int(part)] if isinstance(container, list) else container[part]
-    except (KeyError, IndexError, ValueError, TypeError):
-        raise _refused(f"path {path!r} isn't there") from None
+        if isinstance(container, list):
+            return container[_index(part, path)]
+        return container[part]
+    except (KeyError, IndexError, TypeError):
+        raise patch_refused(f"path {path!r} isn't there") from None
+
+
+def _index(part: str, path: str) -> int:
+    if not (part.isascii() and part.isdigit()) or (part != "0" and part.startswith("0")):
+        raise patch_refused(f"{part!r} in path {path!r} is no index")
+    return int(part)
 
 
 def _change(document: Any, path: str, word: str, value: Any) -> Any:
@@ -126,37 +194,26 @@ def _change(document: Any, path: str, word: str, value: Any) -> Any:
     for part in parts[:-1]:
         container = _item(container, part, path)
     last = parts[-1]
+    if word != "add":
+        _item(container, last, path)
     if isinstance(container, list):
         _change_list(container, last, word, value, path)
-    elif isinstance(container, dict):
-        if word != "add":
-            _item(container, last, path)
-        if word == "remove":
-            del container[last]
-        else:
-            container[last] = value
+    elif not isinstance(container, dict):
+        raise patch_refused(f"path {path!r} isn't there")
+    elif word == "remove":
+        del container[last]
     else:
-        raise _refused(f"path {path!r} isn't there")
+        container[last] = value
     return document
 
 
 def _change_list(container: list[Any], last: str, word: str, value: Any, path: str) -> None:
     if word == "add":
-        place = len(container) if last == "-" else int(last) if last.isdigit() else -1
-        if not 0 <= place <= len(container):
-            raise _refused(f"path {path!r} is out of range")
+        place = len(container) if last == "-" else _index(last, path)
+        if place > len(container):
+            raise patch_refused(f"path {path!r} is out of range")
         container.insert(place, value)
-        return
-    _item(container, last, path)
-    if word == "remove":
-        del container[int(last)]
+    elif word == "remove":
+        del container[_index(last, path)]
     else:
-        container[int(last)] = value
-
-
-def _refused(message: str) -> ObjectInvalidError:
-    return ObjectInvalidError(
-        f"the server rejected our request due to an error in our request: {message}",
-        reason="Invalid",
-        code=422,
-    )
+        container[_index(last, path)] = value

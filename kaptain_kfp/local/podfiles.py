@@ -1,6 +1,7 @@
 """One pod's folder: what is known of its process without asking anybody.
 
 The files are those of the shim (see `kaptain_kfp.local.shim`); this is the kubelet's side of them.
+Beside them, ``ending`` says by its time when the process was asked to end.
 """
 
 from __future__ import annotations
@@ -11,16 +12,23 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from . import shim
+from . import images, shim
 from .podspec import Launch
 from .processes import MARK_VARIABLE, mark_of
 
-__all__ = ["PodFiles"]
+__all__ = ["PodFiles", "uid_of_folder"]
+
+_WITHDRAWN = ".gone"
+
+
+def uid_of_folder(folder: Path) -> str:
+    """Returns the uid of the pod that a folder belongs, or belonged, to."""
+    return folder.name.removesuffix(_WITHDRAWN)
 
 
 class PodFiles:
@@ -47,20 +55,23 @@ class PodFiles:
 
     def started(self) -> Mapping[str, Any] | None:
         """Returns the shim's note of the start, or None."""
-        return self._note("started.json")
+        return self._note("started.json", "time")
 
     def exited(self) -> Mapping[str, Any] | None:
         """Returns the shim's note of the end, or None."""
-        return self._note("exit.json")
+        return self._note("exit.json", "code", "signal", "started", "finished")
 
-    def _note(self, name: str) -> Mapping[str, Any] | None:
+    def _note(self, name: str, *numbers: str) -> Mapping[str, Any] | None:
         try:
             note = json.loads((self.folder / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError:  # cut short by a crash of the whole machine: as if never written
             return None
-        return note if isinstance(note, dict) else None
+        if not isinstance(note, dict):
+            return None
+        complete = all(isinstance(note.get(key), (int, float)) for key in numbers)
+        return note if complete else None
 
     def begun(self) -> bool:
         """Whether the process was started, even if the note about it is unreadable."""
@@ -74,19 +85,57 @@ class PodFiles:
             return False
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            # Said aloud, since a process that is just being forked has a copy of it.
+            fcntl.flock(lock, fcntl.LOCK_UN)
         except BlockingIOError:
             return True
         finally:
             os.close(lock)
         return False
 
-    def prepare(self, launch: Launch, bells: Path) -> None:
-        """Writes everything that the process needs."""
-        for place in launch.folders:
-            place.mkdir(parents=True, exist_ok=True)
-        for path, content in launch.files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_private(path, content)
+    def asked_to_end(self) -> float | None:
+        """Returns when it was asked to end (seconds since 1970), None where it wasn't."""
+        try:
+            return (self.folder / "ending").stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def note_ending(self, moment: float) -> None:
+        """Notes when it was asked to end (seconds since 1970)."""
+        note = self.folder / "ending"
+        note.touch()
+        os.utime(note, (moment, moment))
+
+    def prepare(self, launch: Launch, bells: Path, source: Path | None = None) -> None:
+        """Makes everything that the process needs; may be done again, until it was started.
+
+        Args:
+            launch: What to start.
+            bells: Whom to wake.
+            source: The code to give it a copy of; None for an empty folder.
+
+        Raises:
+            BlockingIOError: A shim is just about to start it.
+            OSError: It can't be written.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._held():
+            if self.begun():
+                return
+            self.clear()
+            if source is None:
+                self.code.mkdir()
+            else:
+                images.clone(source, self.code)
+            for place in launch.folders:
+                place.mkdir(parents=True, exist_ok=True)
+            for path, content in launch.files.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write_private(path, content)
+            self.log.touch(mode=0o600)
+            self._order(launch, bells)
+
+    def _order(self, launch: Launch, bells: Path) -> None:
         note = {
             "command": list(launch.command),
             "environment": {**launch.environment, MARK_VARIABLE: self.mark},
@@ -94,8 +143,22 @@ class PodFiles:
             "log": str(self.log),
             "bells": str(bells),
         }
-        self.log.touch(mode=0o600)
-        _write_private(self.folder / "launch.json", json.dumps(note).encode())
+        draft = self.folder / "launch.json.draft"
+        _write_private(draft, json.dumps(note).encode())
+        draft.replace(self.folder / "launch.json")
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keeps every shim from beginning; raises BlockingIOError where one has begun."""
+        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                yield
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+        finally:
+            os.close(lock)
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Starts the shim, in a session of its own; of several shims only one does anything."""
@@ -110,20 +173,52 @@ class PodFiles:
         )
 
     def clear(self) -> None:
-        """Removes all but the log: the copy of the code, and the Secrets."""
+        """Removes all but the log and the notes: the copy of the code, and the Secrets.
+
+        Raises:
+            OSError: Something can't be removed.
+        """
         for name in ("code", "volumes"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-        with suppress(FileNotFoundError):
-            (self.folder / "launch.json").unlink()
+            _remove_tree(self.folder / name)
+        for name in ("launch.json", "launch.json.draft"):
+            with suppress(FileNotFoundError):
+                (self.folder / name).unlink()
+
+    def withdraw(self) -> None:
+        """Puts the folder out of the way: whatever didn't start by now never will."""
+        if self.folder.exists():
+            _remove_tree(self._aside)
+            self.folder.rename(self._aside)
 
     def remove(self) -> None:
-        """Removes everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Removes everything.
+
+        Raises:
+            OSError: Something can't be removed.
+        """
+        self.withdraw()
+        _remove_tree(self._aside)
+
+    @property
+    def _aside(self) -> Path:
+        return self.folder.with_name(self.folder.name + _WITHDRAWN)
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    draft = path.with_name(path.name + ".draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
-    draft.replace(path)
+
+
+def _remove_tree(place: Path) -> None:
+    """Removes a folder, also what a script made read-only in it."""
+    shutil.rmtree(place, ignore_errors=True)
+    if not place.exists():
+        return
+    place.chmod(0o700)
+    for folder, names, _ in os.walk(place):
+        for name in names:
+            path = Path(folder, name)
+            if not path.is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(place)

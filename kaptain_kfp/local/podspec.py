@@ -3,20 +3,22 @@
 A container gets what Kubernetes would give it, as far as a process can have it: its own folder with
 the image's code, its environment (with Secrets and fields resolved), ``$(NAME)`` expanded in
 command and arguments. A volume is a folder of its own; where command, arguments or environment name
-its mount path, they are given the folder's path instead.
+its mount path, they are given the folder's path instead (see `podvolumes`).
 """
 
 from __future__ import annotations
 
-import base64
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kaptain_kfp.exceptions import ObjectNotFoundError
+from kaptain_kfp import quantities
+from kaptain_kfp.exceptions import ModelValidationException
+
+from .podvolumes import ConfigurationTrouble, Lookup, content_of, volumes_of
 
 __all__ = ["HOST_IMAGE", "INHERITED", "ConfigurationTrouble", "Launch", "launch_of", "refers_to"]
 
@@ -37,14 +39,12 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.][A-Za-z0-9_.-]*)\)")
-
-Lookup = Callable[[str, str], dict[str, Any]]
-"""(kind, name) → the object in the pod's namespace; raises ObjectNotFoundError."""
-
-
-class ConfigurationTrouble(Exception):
-    """The container can't be configured: what Kubernetes calls CreateContainerConfigError."""
+_REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)")
+_FIELD_OF_MAP = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
+_FIELDS = ("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName")
+_OWN_ADDRESS = ("status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs")
+_REFERENCES = (("secretRef", "Secret"), ("configMapRef", "ConfigMap"))
+_KEY_REFERENCES = (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap"))
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,22 @@ def launch_of(
         image_environment: What the image sets.
 
     Raises:
-        ConfigurationTrouble: A Secret, ConfigMap, key or field is missing.
+        ConfigurationTrouble: A Secret, ConfigMap, key, field or volume is missing; a variable,
+            a word of the command or the CPU limit can't be what it says.
     """
     container = pod["spec"]["containers"][0]
-    mounts, files, folders = _volumes(pod, container, folder, lookup)
+    volumes = volumes_of(pod, container, folder / "volumes", lookup)
     environment = {name: value for name, value in inherited.items() if INHERITED.fullmatch(name)}
     environment.update(image_environment)
     environment.update(_threads(container))
     own = _environment(pod, container, lookup)
-    environment.update({name: _localise(value, mounts) for name, value in own.items()})
-    command = [*(container.get("command") or entrypoint), *(container.get("args") or ())]
-    expanded = tuple(_localise(_expand(word, environment), mounts) for word in command)
-    return Launch(expanded, environment, files, folders)
+    environment.update({name: volumes.localise(value) for name, value in own.items()})
+    # Expanded by the container's own variables only, as Kubernetes does, which knows no others.
+    expanded = [_expand(str(word), own) for word in container.get("command") or ()] or entrypoint
+    args = [_expand(str(word), own) for word in container.get("args") or ()]
+    command = tuple(volumes.localise(word) for word in (*expanded, *args))
+    _check(command, environment)
+    return Launch(command, environment, volumes.files, volumes.folders)
 
 
 def refers_to(pod: Mapping[str, Any]) -> str | None:
@@ -108,15 +112,15 @@ def _environment(
     pod: Mapping[str, Any], container: Mapping[str, Any], lookup: Lookup
 ) -> dict[str, str]:
     environment: dict[str, str] = {}
-    for source in container.get("envFrom", ()):
+    for source in container.get("envFrom") or ():
         prefix = source.get("prefix", "")
-        for reference, kind in (("secretRef", "Secret"), ("configMapRef", "ConfigMap")):
+        for reference, kind in _REFERENCES:
             if reference in source:
-                found = _content(kind, source[reference], lookup)
-                environment.update({prefix + key: text.decode() for key, text in found.items()})
-    for variable in container.get("env", ()):
+                found = content_of(kind, source[reference], lookup)
+                environment.update({prefix + key: _text(value) for key, value in found.items()})
+    for variable in container.get("env") or ():
         name = variable["name"]
-        if "valueFrom" in variable:
+        if variable.get("valueFrom"):
             value = _value_from(pod, variable["valueFrom"], lookup)
             if value is not None:
                 environment[name] = value
@@ -126,12 +130,12 @@ def _environment(
 
 
 def _value_from(pod: Mapping[str, Any], source: Mapping[str, Any], lookup: Lookup) -> str | None:
-    for reference, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
+    for reference, kind in _KEY_REFERENCES:
         if reference in source:
             selector = source[reference]
-            found = _content(kind, selector, lookup)
+            found = content_of(kind, selector, lookup)
             if selector["key"] in found:
-                return found[selector["key"]].decode()
+                return _text(found[selector["key"]])
             if selector.get("optional"):
                 return None
             raise ConfigurationTrouble(
@@ -143,70 +147,35 @@ def _value_from(pod: Mapping[str, Any], source: Mapping[str, Any], lookup: Looku
 
 
 def _field(pod: Mapping[str, Any], path: str) -> str:
-    match = re.fullmatch(r"metadata\.(labels|annotations)\['([^']+)'\]", path)
+    match = _FIELD_OF_MAP.fullmatch(path)
     if match:
-        return str(pod["metadata"].get(match[1], {}).get(match[2], ""))
-    value: Any = pod
-    for part in path.split("."):
-        value = value.get(part, "") if isinstance(value, Mapping) else ""
-    return str(value)
+        return str((pod["metadata"].get(match[1]) or {}).get(match[2], ""))
+    if path in _FIELDS:
+        part, name = path.split(".")
+        return str(pod[part].get(name, ""))
+    if path == "spec.serviceAccountName":
+        return str(pod["spec"].get("serviceAccountName", "default"))
+    if path in _OWN_ADDRESS:
+        return "127.0.0.1"
+    raise ConfigurationTrouble(f"fieldPath {path!r} isn't supported on this machine")
 
 
-def _content(kind: str, reference: Mapping[str, Any], lookup: Lookup) -> dict[str, bytes]:
-    """Returns the entries of a Secret or ConfigMap."""
-    name = reference.get("name") or reference.get("secretName") or ""
-    try:
-        found = lookup(kind, name)
-    except ObjectNotFoundError:
-        if reference.get("optional"):
-            return {}
-        raise ConfigurationTrouble(f'{kind.lower()} "{name}" not found') from None
-    if kind == "Secret":
-        return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
-    return {key: value.encode() for key, value in (found.get("data") or {}).items()}
+def _text(value: bytes) -> str:
+    """Returns bytes in the form in which Python gives them to a process unchanged."""
+    return value.decode(errors="surrogateescape")
 
 
-def _volumes(
-    pod: Mapping[str, Any], container: Mapping[str, Any], folder: Path, lookup: Lookup
-) -> tuple[dict[str, str], dict[Path, bytes], tuple[Path, ...]]:
-    """Returns mount path → local folder, the files in them, and the folders to make."""
-    mounts: dict[str, str] = {}
-    files: dict[Path, bytes] = {}
-    folders: list[Path] = []
-    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", ())}
-    for mount in container.get("volumeMounts", ()):
-        volume = volumes.get(mount["name"])
-        if volume is None:
-            raise ConfigurationTrouble(f'volume "{mount["name"]}" is not defined')
-        place = folder / "volumes" / volume["name"]
-        if place not in folders:
-            folders.append(place)
-            files.update(_volume_files(volume, place, lookup))
-        mounts[mount["mountPath"].rstrip("/")] = str(place)
-    return mounts, files, tuple(folders)
-
-
-def _volume_files(volume: Mapping[str, Any], place: Path, lookup: Lookup) -> dict[Path, bytes]:
-    for source, kind in (("secret", "Secret"), ("configMap", "ConfigMap")):
-        if source in volume:
-            content = _content(kind, volume[source], lookup)
-            items = volume[source].get("items")
-            if items:
-                return {place / item["path"]: content[item["key"]] for item in items}
-            return {place / key: text for key, text in content.items()}
-    if "emptyDir" in volume:
-        return {}
-    raise ConfigurationTrouble(
-        f'volume "{volume["name"]}" of kind {sorted(set(volume) - {"name"})} isn\'t supported here'
-    )
-
-
-def _localise(text: str, mounts: Mapping[str, str]) -> str:
-    """Puts the local folder in place of a mount path that `text` is, or begins with."""
-    for path, place in mounts.items():
-        if text == path or text.startswith(path + "/"):
-            return place + text[len(path) :]
-    return text
+def _check(command: tuple[str, ...], environment: Mapping[str, str]) -> None:
+    """Refuses what no process can be given; says names only, since values may be secrets."""
+    if not command:
+        raise ConfigurationTrouble("no command specified")
+    if any("\0" in word for word in command):
+        raise ConfigurationTrouble("a word of the command has a NUL character")
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name:
+            raise ConfigurationTrouble(f"{name!r} can't be the name of a variable")
+        if "\0" in value:
+            raise ConfigurationTrouble(f"the value of the variable {name} has a NUL character")
 
 
 def _expand(text: str, environment: Mapping[str, str]) -> str:
@@ -218,9 +187,11 @@ def _expand(text: str, environment: Mapping[str, str]) -> str:
 
 def _threads(container: Mapping[str, Any]) -> dict[str, str]:
     """Turns a CPU limit into the thread counts of the numeric libraries."""
-    limit = container.get("resources", {}).get("limits", {}).get("cpu")
+    limit = ((container.get("resources") or {}).get("limits") or {}).get("cpu")
     if limit is None:
         return {}
-    text = str(limit)
-    cpus = float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+    try:
+        cpus = quantities.parse(limit, field="resources.limits.cpu")
+    except ModelValidationException as error:
+        raise ConfigurationTrouble(error.message) from None
     return dict.fromkeys(_THREAD_VARIABLES, str(max(1, math.ceil(cpus))))

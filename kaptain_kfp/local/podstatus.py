@@ -25,7 +25,16 @@ def waiting(pod: Manifest, reason: str, message: str, now: datetime) -> dict[str
     state = {"waiting": {"reason": reason, "message": message}}
     return {
         "phase": "Pending",
-        "conditions": _conditions(pod, now, PodScheduled=True, Initialized=True),
+        "startTime": _start_time(pod, now),
+        "conditions": _conditions(
+            pod,
+            now,
+            "ContainersNotReady",
+            PodScheduled=True,
+            Initialized=True,
+            ContainersReady=False,
+            Ready=False,
+        ),
         "containerStatuses": [_container(pod, state, ready=False)],
     }
 
@@ -35,6 +44,7 @@ def running(pod: Manifest, started: datetime, now: datetime) -> dict[str, Any]:
     state = {"running": {"startedAt": time_text(started)}}
     return {
         "phase": "Running",
+        "startTime": _start_time(pod, started),
         "conditions": _conditions(
             pod, now, PodScheduled=True, Initialized=True, ContainersReady=True, Ready=True
         ),
@@ -43,22 +53,24 @@ def running(pod: Manifest, started: datetime, now: datetime) -> dict[str, Any]:
 
 
 def ended(pod: Manifest, exit_note: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Returns the status of a pod whose process ended.
+    """Returns the status of a pod whose process ended, or could not be started.
 
     Args:
         pod: The pod.
-        exit_note: What the shim wrote: `code`, `signal`, `started`, `finished`.
+        exit_note: What the shim wrote: `code`, `signal`, `started`, `finished`, `error`.
         now: The time.
     """
     code = int(exit_note["code"])
     terminated: dict[str, Any] = {
         "exitCode": code,
-        "reason": "Error" if code else "Completed",
+        "reason": _reason(exit_note),
         "startedAt": _moment(exit_note["started"]),
         "finishedAt": _moment(exit_note["finished"]),
     }
     if exit_note.get("signal"):
         terminated["signal"] = int(exit_note["signal"])
+    if exit_note.get("error"):
+        terminated["message"] = str(exit_note["error"])
     return _terminal(pod, terminated, now)
 
 
@@ -68,7 +80,7 @@ def disrupted(pod: Manifest, message: str, now: datetime) -> dict[str, Any]:
         "exitCode": 137,
         "reason": "ContainerStatusUnknown",
         "message": message,
-        "startedAt": (pod.get("status") or {}).get("startTime") or time_text(now),
+        "startedAt": _running_since(pod) or _start_time(pod, now),
         "finishedAt": time_text(now),
     }
     status = _terminal(pod, terminated, now)
@@ -86,10 +98,18 @@ def disrupted(pod: Manifest, message: str, now: datetime) -> dict[str, Any]:
 
 
 def _terminal(pod: Manifest, terminated: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    failed = terminated["exitCode"] != 0
     return {
-        "phase": "Failed" if terminated["exitCode"] else "Succeeded",
+        "phase": "Failed" if failed else "Succeeded",
+        "startTime": _start_time(pod, now),
         "conditions": _conditions(
-            pod, now, PodScheduled=True, Initialized=True, ContainersReady=False, Ready=False
+            pod,
+            now,
+            "PodFailed" if failed else "PodCompleted",
+            PodScheduled=True,
+            Initialized=True,
+            ContainersReady=False,
+            Ready=False,
         ),
         "containerStatuses": [_container(pod, {"terminated": dict(terminated)}, ready=False)],
     }
@@ -109,18 +129,48 @@ def _container(pod: Manifest, state: Mapping[str, Any], *, ready: bool) -> dict[
     }
 
 
-def _conditions(pod: Manifest, now: datetime, **wanted: bool) -> list[dict[str, Any]]:
-    """Returns the conditions; one that keeps its status keeps its time of transition."""
-    before = {c["type"]: c for c in (pod.get("status") or {}).get("conditions", ())}
+def _conditions(
+    pod: Manifest, now: datetime, why_not: str = "", **wanted: bool
+) -> list[dict[str, Any]]:
+    """Returns the conditions; one that keeps its status keeps its time of transition.
+
+    Args:
+        pod: The pod as it was.
+        now: The time.
+        why_not: The reason of those that are False.
+        **wanted: Whether each of them is True.
+    """
+    before = {c["type"]: c for c in (pod.get("status") or {}).get("conditions") or ()}
     conditions = []
     for name, value in wanted.items():
         status = "True" if value else "False"
         old = before.get(name)
         since = old["lastTransitionTime"] if old and old["status"] == status else time_text(now)
-        conditions.append(
-            {"type": name, "status": status, "lastProbeTime": None, "lastTransitionTime": since}
-        )
+        condition = {
+            "type": name,
+            "status": status,
+            "lastProbeTime": None,
+            "lastTransitionTime": since,
+        }
+        conditions.append(condition if value else {**condition, "reason": why_not})
     return conditions
+
+
+def _reason(exit_note: Mapping[str, Any]) -> str:
+    if exit_note.get("error"):
+        return "StartError"
+    return "Error" if exit_note["code"] else "Completed"
+
+
+def _start_time(pod: Manifest, otherwise: datetime) -> str:
+    """Returns when the machine took the pod."""
+    return str((pod.get("status") or {}).get("startTime") or time_text(otherwise))
+
+
+def _running_since(pod: Manifest) -> str | None:
+    containers = (pod.get("status") or {}).get("containerStatuses") or [{}]
+    since: str | None = containers[0].get("state", {}).get("running", {}).get("startedAt")
+    return since
 
 
 def _moment(seconds: float) -> str:

@@ -99,7 +99,7 @@ def signal_pod(mark: str, number: int) -> int:
         number: The signal.
 
     Returns:
-        How many processes were there.
+        How many processes were found, while some of them may have ended already.
     """
     count = 0
     told: set[int] = set()

@@ -120,16 +120,6 @@ def start(launch: dict[str, Any]) -> tuple[int, str]:
         return child, file.read(_REPORT_BYTES).decode(errors="replace")
 
 
-def wait(child: int) -> int:
-    """Waits for the process, ends what is left of its group, and returns its wait status."""
-    if hasattr(os, "waitid"):  # macOS has it since Python 3.13
-        # It stays a zombie meanwhile, so that nobody else can be given its number.
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-        with suppress(OSError):  # it was the last one
-            os.killpg(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
-
-
 def write_patiently(path: str, content: dict[str, Any]) -> None:
     """Writes a note; on a full disk it waits for room, since nobody else knows what to write."""
     while True:
@@ -161,7 +151,7 @@ def run(folder: str) -> None:
         return
     ring(launch["bells"])
     child, error = start(launch)
-    status = wait(child)
+    _, status = os.waitpid(child, 0)
     killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     note = {
         "code": 128 + killed if killed else os.WEXITSTATUS(status),

@@ -11,16 +11,18 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
 from kaptain_kfp.exceptions import (
+    ClusterUnavailableError,
     ObjectConflictError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -29,7 +31,9 @@ from kaptain_kfp.exceptions import (
 from kaptain_kfp.version import __version__
 
 from . import garbage
+from .backoff import Backoff
 from .bell import Bell, ring
+from .clock import Clock
 from .controllers import Controller, EventNote, Manifest, Plan, Ref, load_controllers
 from .events import write_event
 from .home import Home
@@ -41,6 +45,9 @@ __all__ = ["IDLE_VARIABLE", "Supervisor", "main"]
 IDLE_VARIABLE = "KAPTAIN_SUPERVISOR_IDLE_SECONDS"
 _IDLE_SECONDS = 60.0
 _LONGEST_WAIT = 30.0
+_LONGEST_LOG = 1 << 20
+_LOCK_SECONDS = 1.0
+"""How long to try for the lock: who only asks whether it is held, holds it for a moment."""
 _LOG = logging.getLogger("kaptain-supervisor")
 
 Key = tuple[str, str, str]
@@ -58,12 +65,18 @@ class Supervisor:
     def __init__(self, home: Home, idle_seconds: float = _IDLE_SECONDS) -> None:
         self._home = home
         self._idle_seconds = idle_seconds
+        self._clock = Clock()
         self._objects = Objects(home.root)
-        self._kubelet = Kubelet(home, self._objects, os.environ)
+        self._kubelet = Kubelet(home, self._objects, os.environ, self._clock)
         self._controllers: dict[str, Controller] = load_controllers()
         self._queue: dict[Key, None] = {}
         self._timers: dict[Key, datetime] = {}
         self._unfinished: set[Key] = set()
+        self._conflicts = Backoff(0.01, 1.0)
+        self._failures = Backoff(1.0, 300.0)
+        self._outages = Backoff(0.1, 10.0)
+        self._idle_since = 0.0
+        self._fresh = False
         self._seen = 0
         self._asked_to_leave = False
 
@@ -75,23 +88,42 @@ class Supervisor:
         """
         signal.signal(signal.SIGTERM, self._leave)
         with Bell(self._home.root) as bell:
-            self._begin_anew()
-            idle_since = time.monotonic()
+            self._idle_since = time.monotonic()
             while not self._asked_to_leave:
-                busy = self._take_changes()
-                busy |= self._reconcile()
-                wake = self._kubelet.sync()
-                if self._queue:
-                    continue
-                working = busy or wake is not None or self._has_work()
-                if working:
-                    idle_since = time.monotonic()
-                idle = time.monotonic() - idle_since
-                if not working and idle >= self._idle_seconds and self._release_if_idle(lock):
+                try:
+                    pause = self._work(lock)
+                except ClusterUnavailableError as error:
+                    if not self._home.supervisor_lock.exists():
+                        break  # somebody removed the whole home
+                    self._fresh = False  # what was under way is found again
+                    pause = self._outages.failed("")
+                    _LOG.error("trying again in %g s: %s", pause, error)
+                if pause is None:
                     break
-                if not busy:
-                    bell.wait(self._pause(wake, self._idle_seconds - idle))
+                bell.wait(pause)
         self._kubelet.close()
+
+    def _work(self, lock: int) -> float | None:
+        """Does what is to be done now.
+
+        Returns:
+            How many seconds to wait for more, None to leave.
+        """
+        if not self._fresh:
+            self._begin_anew()
+        busy = self._take_changes()
+        busy |= self._reconcile()
+        wake = self._kubelet.sync()
+        self._outages.forget("")
+        if self._queue:
+            return 0.0
+        working = busy or wake is not None or self._has_work()
+        if working:
+            self._idle_since = time.monotonic()
+        idle = time.monotonic() - self._idle_since
+        if not working and idle >= self._idle_seconds and self._release_if_idle(lock):
+            return None
+        return 0.0 if busy else self._pause(wake, self._idle_seconds - idle)
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         self._asked_to_leave = True
@@ -101,10 +133,13 @@ class Supervisor:
         """Looks at everything, as after a restart."""
         self._seen = self._objects.revision()
         self._kubelet.recover(self._everything("Pod"))
+        # Those that went meanwhile are found to be gone.
+        self._queue.update(dict.fromkeys(self._unfinished))
         for kind in self._controllers:
             for manifest in self._everything(kind):
                 self._enqueue(manifest)
         garbage.collect(self._objects)
+        self._fresh = True
 
     def _everything(self, kind: str) -> Iterable[Manifest]:
         token = None
@@ -167,17 +202,35 @@ class Supervisor:
 
     def _reconcile(self) -> bool:
         """Plans and carries out what is due; returns whether anything was."""
-        now = _now()
+        now = self._clock.now()
         for key in [key for key, at in self._timers.items() if at <= now]:
             del self._timers[key]
             self._queue[key] = None
         due, self._queue = self._queue, {}
         for key in due:
-            try:
-                self._reconcile_one(key, now)
-            except (ObjectConflictError, ObjectNotFoundError):
-                self._queue[key] = None  # it changed under our hands: plan anew
+            self._try(key, now)
         return bool(due)
+
+    def _try(self, key: Key, now: datetime) -> None:
+        """Reconciles one object; trouble with it is nobody else's, and it's tried again later."""
+        try:
+            self._reconcile_one(key, now)
+        except (ObjectConflictError, ObjectNotFoundError):
+            # It changed under our hands: plan anew.
+            self._again(key, now, self._conflicts.failed(key))
+        except ClusterUnavailableError:
+            raise
+        except Exception:
+            pause = self._failures.failed(key)
+            _LOG.exception("%s: trouble; again in %g s", "/".join(key), pause)
+            self._again(key, now, pause)
+        else:
+            self._conflicts.forget(key)
+            self._failures.forget(key)
+
+    def _again(self, key: Key, now: datetime, pause: float) -> None:
+        self._unfinished.add(key)
+        self._timers[key] = now + timedelta(seconds=pause)
 
     def _reconcile_one(self, key: Key, now: datetime) -> None:
         kind, namespace, name = key
@@ -186,6 +239,7 @@ class Supervisor:
             manifest = self._objects.get(kind, name, namespace)
         except ObjectNotFoundError:
             self._unfinished.discard(key)
+            self._timers.pop(key, None)
             return
         plan = controller.reconcile(manifest, self._children(controller, manifest), now)
         self._carry_out(controller, manifest, plan)
@@ -226,7 +280,7 @@ class Supervisor:
             )
 
     def _tell(self, controller: Controller, manifest: Manifest, note: EventNote) -> None:
-        write_event(self._objects, manifest, note, controller.component, _now())
+        write_event(self._objects, manifest, note, controller.component, self._clock.now())
 
     def _has_work(self) -> bool:
         return bool(self._unfinished) or self._kubelet.busy()
@@ -236,7 +290,7 @@ class Supervisor:
         if wake is not None:
             pauses.append(wake)
         if self._timers:
-            pauses.append((min(self._timers.values()) - _now()).total_seconds())
+            pauses.append((min(self._timers.values()) - self._clock.now()).total_seconds())
         if not self._has_work():
             pauses.append(until_idle)
         return max(0.0, min(pauses))
@@ -258,10 +312,10 @@ def main(argv: list[str]) -> int:
     """Runs the supervisor of the home `argv[0]`, unless there is one."""
     home = Home(Path(argv[0]))
     lock = os.open(home.supervisor_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _lock(lock):
         return 0
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # whoever started it may have blocked some
+    _shorten_log(home)
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
@@ -279,9 +333,29 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
+def _lock(lock: int) -> bool:
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
+def _shorten_log(home: Home) -> None:
+    """Puts a log that became long aside; whoever writes to it appends, so it can be cut."""
+    log = home.supervisor_log
+    with suppress(OSError):
+        if log.stat().st_size > _LONGEST_LOG:
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            os.truncate(log, 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    logging.shutdown()
+    os._exit(code)  # which doesn't wait for copies of code that are being made

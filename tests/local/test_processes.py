@@ -173,16 +173,30 @@ def test_ours_is_not_its_group(tmp_path: Path) -> None:
     assert within.wait() == -signal.SIGKILL
 
 
-def test_a_signal_comes_once(tree: Tree, tmp_path: Path) -> None:
+LISTENERS = """
+import os, signal, sys, time
+heard = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+signal.signal(signal.SIGTERM, lambda *_: os.write(heard, b"%d\\n" % os.getpid()))
+for own_group in (False, False, True):
+    if os.fork() == 0:
+        if own_group:
+            os.setpgid(0, 0)
+        break
+os.write(1, b"ready\\n")
+while True:
+    time.sleep(1000)
+"""
+
+
+def test_a_signal_comes_once_to_each(tree: Tree, tmp_path: Path) -> None:
     heard = tmp_path / "heard"
     heard.touch()
-    listen = f"trap 'echo $$ >> {heard}' TERM; echo ready; while :; do sleep 0.01; done"
-    root = tree.shell(f"{listen} & setsid sh -c '{listen.replace(chr(39), chr(34))}' & wait; wait")
+    root = tree.start(sys.executable, "-I", "-S", "-c", LISTENERS, str(heard))
     assert root.stdout is not None
-    assert [root.stdout.readline(), root.stdout.readline()] == [b"ready\n", b"ready\n"]
-    assert signal_pod(tree.mark, signal.SIGTERM) >= 3
-    eventually(lambda: len(heard.read_text().splitlines()) >= 2, "both heard it")
-    assert len(heard.read_text().splitlines()) == 2
+    assert [root.stdout.readline() for _ in range(4)] == [b"ready\n"] * 4
+    assert signal_pod(tree.mark, signal.SIGTERM) == 4
+    eventually(lambda: len(set(heard.read_text().split())) == 4, "each has heard it")
+    assert len(heard.read_text().split()) == 4
 
 
 def test_a_zombie_is_not_counted(tree: Tree) -> None:

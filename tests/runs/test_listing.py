@@ -63,7 +63,7 @@ def put_run(
 
 
 def pod(**spec: Any) -> dict[str, Any]:
-    return {"containers": [CONTAINER], **spec}
+    return {"restartPolicy": "Never", "containers": [CONTAINER], **spec}
 
 
 def condition(kind: str, status: str = "True", **texts: str) -> dict[str, Any]:
