@@ -17,6 +17,7 @@ from kaptain_kfp.exceptions import (
     ModelValidationException,
     ObjectNotFoundError,
 )
+from kaptain_kfp.local.client import ensure_supervisor
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.podspec import HOST_IMAGE
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
@@ -248,7 +249,8 @@ def test_the_jobs_of_an_experiment_go_with_it_only(home: Path) -> None:
 def test_processes_of_a_deleted_job_end(home: Path) -> None:
     cluster = LocalCluster(home)
     made = put(home, "Job", "runs", spec={"template": {"spec": SLEEPING}})
-    ref = cluster.apply(made)
+    ref = ResourceRef.of(made)
+    ensure_supervisor(cluster.home)
     cluster.wait(ref, lambda job: job.get("status", {}).get("ready") == 1, timeout=30)
     assert [info.state for info in utils.jobs()] == ["Running"]
     pod = ResourceRef.of(cluster.pods(ref)[0])
