@@ -22,6 +22,7 @@ __all__ = [
     "exists",
     "expired",
     "invalid",
+    "no_status",
     "not_found",
     "other_uid",
     "patch_refused",
@@ -44,6 +45,17 @@ def not_found(kind: Kind, name: str) -> ObjectNotFoundError:
         reason="NotFound",
         code=404,
         details=_details(kind, name),
+    )
+
+
+def no_status(kind: Kind, name: str) -> ObjectNotFoundError:
+    """Objects of this kind have no status that is written apart from the rest."""
+    return ObjectNotFoundError(
+        "the server could not find the requested resource",
+        resource=f"{kind.kind}/{name}",
+        reason="NotFound",
+        code=404,
+        hint=f"{kind.resource} have no status of their own: write the whole object.",
     )
 
 

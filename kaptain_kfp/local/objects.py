@@ -126,7 +126,7 @@ class Objects:
         """Replaces an object, or with `status` only its status; returns it as it is then.
 
         Raises:
-            ObjectNotFoundError: It isn't there.
+            ObjectNotFoundError: It isn't there, or has no status to be written apart.
             ObjectConflictError: Its resourceVersion or uid is another one by now.
             ObjectInvalidError: It changes what can't change.
         """
@@ -163,7 +163,7 @@ class Objects:
             dry_run: Only say what would happen.
 
         Raises:
-            ObjectNotFoundError: It isn't there.
+            ObjectNotFoundError: It isn't there, or has no status to be written apart.
             ObjectConflictError: The patch names another resourceVersion.
             ObjectInvalidError: The patch doesn't fit, or changes what can't change.
         """
@@ -315,8 +315,9 @@ def _replace(
     dry_run: bool,
 ) -> Object:
     """Stores what a write to the object, or to its status, changes."""
+    if status and not kind.status_subresource:
+        raise errors.no_status(kind, before["metadata"]["name"])
     writes.check_current(kind, before, sent)
-    status = status and kind.status_subresource
     after = writes.changed_object(kind, before, sent, status=status)
     if dry_run or after is before:
         return after

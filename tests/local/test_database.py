@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from kaptain_kfp.exceptions import ClusterError, ClusterUnavailableError
 from kaptain_kfp.local.database import Database, on_network
 
 INSERT = "INSERT INTO facts VALUES (?, 1)"
+NOBODY = 65534
 
 
 def put(database: Database, name: str) -> None:
@@ -30,6 +33,17 @@ def names(database: Database) -> list[str]:
 
 def kept_aside(home: Path) -> list[Path]:
     return [p for p in home.glob("kaptain.db.corrupt-*") if p.suffix[-4:] not in ("-wal", "-shm")]
+
+
+def run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a process of its own."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def is_whole(home: Path) -> bool:
+    with Database(home).read() as connection:
+        return bool(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",))
 
 
 def test_the_folder_is_private(tmp_path: Path) -> None:
@@ -266,11 +280,45 @@ def test_a_home_that_can_not_be_made(tmp_path: Path) -> None:
     assert "KAPTAIN_HOME" in str(caught.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
-def test_a_home_that_is_read_only(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(ClusterUnavailableError, match=r"kaptain\.db"):
-        Database(tmp_path)
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from kaptain_kfp.exceptions import ClusterUnavailableError
+from kaptain_kfp.local.database import Database
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(int(sys.argv[2]))
+    os.setuid(int(sys.argv[2]))
+try:
+    with Database(Path(sys.argv[1])).write() as connection:
+        connection.execute("INSERT INTO facts VALUES ('a', 1)")
+except ClusterUnavailableError as error:
+    print(error.reason, error.hint)
+"""
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that everybody may enter, unlike pytest's."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_a_home_that_may_not_be_written_to(public_folder: Path, made_before: bool) -> None:
+    home = public_folder / "home"
+    home.mkdir()
+    if made_before:
+        put(Database(home), "b")
+    for path in home.iterdir():
+        path.chmod(0o444)
+    home.chmod(0o555)  # nothing is read-only to root: that one becomes nobody
+    done = run(READ_ONLY, home, str(NOBODY))
+    home.chmod(0o755)
+    assert done.stderr == ""
+    assert done.stdout.startswith("Unavailable See that its folder is writable")
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
@@ -303,3 +351,118 @@ def test_a_lock_that_is_held_too_long(tmp_path: Path) -> None:
     enough.set()
     holder.join()
     put(database, "a")
+
+
+def test_a_mistake_in_a_statement_says_nothing_of_the_file(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    put(database, "a")
+    with pytest.raises(sqlite3.IntegrityError):
+        put(database, "a")
+    assert names(database) == ["a"]
+    assert not kept_aside(tmp_path)
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from kaptain_kfp.exceptions import ClusterUnavailableError
+from kaptain_kfp.local.objects import Objects
+
+objects = Objects(Path(sys.argv[1]))
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+config = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "x" * 10_000}}
+made = []
+try:
+    for number in range(1000):
+        metadata = {"name": f"c{number}"}
+        objects.create({**config, "metadata": metadata})
+        made.append(metadata["name"])
+except ClusterUnavailableError as error:
+    print(error.reason, len(made) > 3, error.hint)
+there = sorted(o["metadata"]["name"] for o in objects.list("ConfigMap").items)
+print(there == sorted(made))
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+objects.create({**config, "metadata": {"name": "after"}})
+print(len(objects.list("ConfigMap").items) == len(made) + 1)
+"""
+
+
+def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
+    done = run(FULL_DISK, tmp_path / "home")
+    assert done.stderr == ""
+    said, *rest = done.stdout.splitlines()
+    assert said.startswith("Unavailable True See that its folder is writable and its disk isn't")
+    assert rest == ["True", "True"]
+    assert is_whole(tmp_path / "home")
+
+
+FORK = """
+import os, sys, threading
+from pathlib import Path
+from kaptain_kfp.local.database import Database
+
+database = Database(Path(sys.argv[1]))
+ready, over = threading.Event(), threading.Event()
+
+def other_thread():
+    with database.read():
+        ready.set()
+        over.wait()
+
+thread = threading.Thread(target=other_thread)
+thread.start()
+ready.wait()
+
+def work(word):
+    for number in range(50):
+        with database.write() as connection:
+            connection.execute("INSERT INTO facts VALUES (?, ?)", [f"{word}{number}", number])
+
+child = os.fork()
+work("child" if child == 0 else "parent")
+if child == 0:
+    os._exit(0)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+work("later")
+over.set()
+thread.join()
+sys.exit(code)
+"""
+
+
+def test_a_fork_while_another_thread_reads(tmp_path: Path) -> None:
+    done = run(FORK, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = {f"{word}{n}" for word in ("child", "parent", "later") for n in range(50)}
+    assert set(names(Database(tmp_path))) == expected
+    assert is_whole(tmp_path)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from kaptain_kfp.local.database import Database
+
+database = Database(Path(sys.argv[1]))
+with database.write() as connection:
+    connection.execute("PRAGMA cache_size = 5")
+    connection.execute("DELETE FROM facts")
+    for number in range(5000):
+        connection.execute("INSERT INTO facts VALUES (?, ?)", [f"half {number:050}", number])
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_a_whole_database(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    for number in range(100):
+        put(database, f"kept {number}")
+    done = run(KILLED, tmp_path)
+    assert done.returncode == -signal.SIGKILL
+    # Its unfinished work had reached the disk.
+    assert Path(f"{database.path}-wal").stat().st_size > 100_000 or on_network(tmp_path)
+    assert len(names(database)) == 100
+    assert is_whole(tmp_path)
+    put(Database(tmp_path), "after")
+    assert len(names(database)) == 101
