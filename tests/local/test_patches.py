@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaptain_kfp.exceptions import ClusterError, ObjectInvalidError
@@ -44,6 +44,7 @@ def test_merge_patch(target: Any, patch: Any, result: Any) -> None:
     assert json.dumps([target, patch]) == before
 
 
+@settings(deadline=None)
 @given(JSON, JSON)
 def test_a_merge_patch_applied_twice_is_the_same(target: Any, patch: Any) -> None:
     once = merge_patch(target, patch)
@@ -143,6 +144,7 @@ def _operation(short: Any) -> dict[str, Any]:
     return dict(zip(("op", "path", "value"), short, strict=False))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=4), JSON), st.text(max_size=4), JSON)
 def test_what_a_json_patch_adds_is_there(target: Any, key: str, value: Any) -> None:
     path = "/" + key.replace("~", "~0").replace("/", "~1")
