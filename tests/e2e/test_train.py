@@ -209,7 +209,7 @@ def test_a_script_that_never_ends_is_ended(make_model: MakeModel, kaptain_home: 
 
 
 def test_a_script_that_prints_very_much(make_model: MakeModel, kaptain_home: Path) -> None:
-    megabytes = 200
+    megabytes = 1024
     script = (
         "import sys\n"
         f"for _ in range({megabytes}): sys.stdout.write(('x' * 1023 + '\\n') * 1024)\n"
