@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from kaptain_kfp.exceptions import ClusterError, ClusterUnavailableError
@@ -57,6 +58,21 @@ _INHERITED: list[sqlite3.Connection] = []
 """Connections of a parent process: SQLite forbids to use them after a fork, and even to close."""
 
 
+class _Connection(sqlite3.Connection):
+    """Closes itself once nobody has it any more, unless it is a parent process's."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self._pid = os.getpid()
+        super().__init__(*args, **settings)
+
+    def __del__(self) -> None:
+        if self._pid == os.getpid():
+            with suppress(sqlite3.Error):
+                self.close()
+        else:
+            _INHERITED.append(self)
+
+
 class _Held:
     """A connection of one thread, to one file; closed only by the process that opened it."""
 
@@ -65,15 +81,10 @@ class _Held:
         self.file = file
         self.pid = os.getpid()
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Closes it, or in a forked process keeps it from being closed."""
+        """Closes it; in a forked process it is the parent's, and left as it is."""
         if self.pid == os.getpid():
             self.connection.close()
-        else:
-            _INHERITED.append(self.connection)
 
 
 class Database:
@@ -279,6 +290,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         timeout=_BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
+        factory=_Connection,
     )
 
 

@@ -37,7 +37,9 @@ def kept_aside(home: Path) -> list[Path]:
 
 def run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs a program in a process of its own."""
-    command = [sys.executable, "-c", program, *map(str, arguments)]
+    # Python 3.12 warns of every fork beside threads, which is what some programs try.
+    quiet = ["-W", "ignore::DeprecationWarning"]
+    command = [sys.executable, *quiet, "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
