@@ -21,7 +21,7 @@ from .home import Home
 from .podspec import INHERITED
 from .processes import mark_of
 
-__all__ = ["SUPERVISOR_VARIABLE", "ensure_supervisor", "supervised"]
+__all__ = ["SUPERVISOR_VARIABLE", "ensure_supervisor", "forget_supervisor", "supervised"]
 
 SUPERVISOR_VARIABLE = "KAPTAIN_SUPERVISOR_HOME"
 """Marks the process of a supervisor, from its start to its end, with the home that it is for."""
@@ -87,10 +87,10 @@ def ensure_supervisor(home: Home) -> None:
     """
     started = _STARTED[home]
     started.look()
-    if supervised(home):
-        if not _older_than_us(home):
-            return
+    if supervised(home) and _older_than_us(home):
         _ask_to_leave(home)
+    if supervised(home):
+        return
     last = _info(home).get("pid")
     if any(process.pid != last for process, _ in started.processes):
         return  # on its way to the lock; one that has had it is on its way out
@@ -98,6 +98,12 @@ def ensure_supervisor(home: Home) -> None:
         started.failures = 0
         raise _unavailable(home, "those that were started ended at once", _log_tail(home))
     started.processes.append((_start(home), time.monotonic()))
+
+
+def forget_supervisor(home: Home) -> None:
+    """Waits for the end of those that this process has started; tell them to leave before."""
+    for process, _ in _STARTED.pop(home, _Started()).processes:
+        process.wait()
 
 
 def _start(home: Home) -> subprocess.Popen[bytes]:
@@ -145,12 +151,12 @@ def _info(home: Home) -> dict[str, Any]:
 
 
 def _older_than_us(home: Home) -> bool:
-    version = _info(home).get("version")
-    return isinstance(version, str) and _parts(version) < _parts(__version__)
+    version = _parts(_info(home).get("version"))
+    return bool(version) and version < _parts(__version__)
 
 
-def _parts(version: str) -> list[int]:
-    return [int(part) for part in version.split(".") if part.isdigit()]
+def _parts(version: object) -> list[int]:
+    return [int(part) for part in str(version).split(".") if part.isdigit()]
 
 
 def _ask_to_leave(home: Home) -> None:
@@ -159,14 +165,14 @@ def _ask_to_leave(home: Home) -> None:
     deadline = time.monotonic() + _HANDOVER_SECONDS
     # What is known of it is read anew, since another one may just be taking over.
     while supervised(home) and _older_than_us(home):
-        pid, version = _info(home).get("pid"), _info(home).get("version")
+        pid = _info(home).get("pid")
         if isinstance(pid, int) and pid not in asked:
             asked.add(pid)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:
             raise ClusterUnavailableError(
-                f"The supervisor (pid {pid}, version {version}) doesn't leave.",
+                f"The supervisor of an older version (pid {pid}) doesn't leave.",
                 resource=str(home.root),
                 hint=f"End it: kill {pid}",
             )

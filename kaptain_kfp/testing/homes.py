@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, supervised
+from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, forget_supervisor, supervised
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.processes import end_pod, mark_of, marked
 
@@ -24,7 +24,9 @@ def supervisor_pid(home: Path) -> int | None:
     if not supervised(place):
         return None
     with suppress(OSError, ValueError, KeyError):
-        return int(json.loads(place.supervisor_info.read_text("utf-8"))["pid"])
+        pid = int(json.loads(place.supervisor_info.read_text("utf-8"))["pid"])
+        # What is written there may still be its predecessor's word.
+        return pid if pid in _candidates(home) else None
     return None
 
 
@@ -41,21 +43,20 @@ def end_home(home: Path) -> None:
         TimeoutError: The supervisor doesn't leave.
     """
     deadline = time.monotonic() + _LEAVING_SECONDS
-    while pids := _supervisor_processes(home):
+    while pids := _candidates(home):
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:
             raise TimeoutError(f"the supervisor of {home} doesn't leave")
         time.sleep(0.02)
+    forget_supervisor(Home(home))
     ours = mark_of(Home(home).pods)
     for uid in set(pod_processes(home).values()):
         end_pod(ours + uid)
 
 
-def _supervisor_processes(home: Path) -> set[int]:
+def _candidates(home: Path) -> list[int]:
     """Returns all that are or want to be its supervisor, also those that are just starting."""
     ours = mark_of(Home(home).pods)
-    found = {pid for pid, mark in marked(SUPERVISOR_VARIABLE).items() if mark == ours}
-    holder = supervisor_pid(home)
-    return found if holder is None else found | {holder}
+    return [pid for pid, mark in marked(SUPERVISOR_VARIABLE).items() if mark == ours]

@@ -7,7 +7,9 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +137,16 @@ def test_asking_often_starts_one(home: Home) -> None:
     assert len(supervisors(home)) == 1
 
 
+def test_one_that_has_let_go_of_the_lock_is_not_counted_on(home: Home) -> None:
+    """It is still there for a moment, but looks at nothing any more."""
+    ensure_supervisor(home)
+    eventually(lambda: supervisor_pid(home.root), "it is there")
+    leaving = supervisor_pid(home.root)
+    home.supervisor_lock.unlink()  # which is as if it had let go of it
+    ensure_supervisor(home)
+    eventually(lambda: supervisor_pid(home.root) not in (None, leaving), "another one comes")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1}', '{"pid": "x", "version": "x"}'])
 def test_unreadable_words_of_the_supervisor_harm_nobody(home: Home, text: str) -> None:
     home.supervisor_info.write_text(text)
@@ -149,20 +161,13 @@ def test_stale_words_of_an_older_one_are_read_again(home: Home) -> None:
     ensure_supervisor(home)
     eventually(lambda: supervisor_pid(home.root), "it is there")
     current = home.supervisor_info.read_text()
-    gone = os.fork()
-    if gone == 0:
-        os._exit(0)
-    os.waitpid(gone, 0)
-    home.supervisor_info.write_text(json.dumps({"pid": gone, "version": "0.0.1"}))
-    speaking = os.fork()
-    if speaking == 0:
-        time.sleep(0.3)
-        home.supervisor_info.write_text(current)
-        os._exit(0)
-    try:
-        ensure_supervisor(home)
-    finally:
-        os.waitpid(speaking, 0)
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    home.supervisor_info.write_text(json.dumps({"pid": gone.pid, "version": "0.0.1"}))
+    speaking = threading.Timer(0.2, home.supervisor_info.write_text, [current])
+    speaking.start()
+    ensure_supervisor(home)
+    speaking.join()
     assert supervisors(home) == [json.loads(current)["pid"]]
 
 

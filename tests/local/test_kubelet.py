@@ -431,6 +431,7 @@ def test_what_no_pod_stands_for_is_ended(machine: Machine) -> None:
     )
     for name in ("lost", "other.gone"):
         (machine.home.pods / name / "code").mkdir(parents=True)
+    machine.until(lambda: stray.pid in pod_processes(machine.home.root), "it runs")
     machine.boot()
     assert machine.kubelet.busy()
     machine.until(machine.empty, "nothing is left")
