@@ -77,14 +77,14 @@ def test_nothing_stays(tmp_path: Path) -> None:
 def test_folders_that_vanish_are_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
 ) -> None:
-    mkdir, failures = os.mkdir, [error] * 5
+    mkdir, failures = Path.mkdir, [error] * 5
 
     def vanishing(*args: object, **options: object) -> None:
         if failures:
             raise failures.pop()(errno.EEXIST, "just deleted")
         mkdir(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(os, "mkdir", vanishing)
+    monkeypatch.setattr(Path, "mkdir", vanishing)
     write_whole(tmp_path / "a" / "b", b"data")
     assert failures == []
     assert (tmp_path / "a" / "b").read_bytes() == b"data"
