@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, forget_supervisor, supervised
+from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, end_started, supervised
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.processes import end_pod, mark_of, marked
 
@@ -42,6 +42,7 @@ def end_home(home: Path) -> None:
     Raises:
         TimeoutError: The supervisor doesn't leave.
     """
+    end_started(Home(home))
     deadline = time.monotonic() + _LEAVING_SECONDS
     while pids := _candidates(home):
         for pid in pids:
@@ -50,7 +51,6 @@ def end_home(home: Path) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the supervisor of {home} doesn't leave")
         time.sleep(0.02)
-    forget_supervisor(Home(home))
     ours = mark_of(Home(home).pods)
     for uid in set(pod_processes(home).values()):
         end_pod(ours + uid)
