@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -49,11 +50,16 @@ def end_home(home: Path) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the supervisor of {home} doesn't leave")
+            raise TimeoutError(f"the supervisor of {home} doesn't leave: {_described(pids)}")
         time.sleep(0.02)
     ours = mark_of(Home(home).pods)
     for uid in set(pod_processes(home).values()):
         end_pod(ours + uid)
+
+
+def _described(pids: list[int]) -> str:
+    listing = ["ps", "-o", "pid=,ppid=,stat=,args=", "-p", ",".join(map(str, pids))]
+    return subprocess.run(listing, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _candidates(home: Path) -> list[int]:

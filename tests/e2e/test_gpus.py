@@ -5,7 +5,7 @@ No GPU is needed: what is at stake is which process is shown which device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,7 @@ from kaptain_kfp.exceptions import ModelValidationException, WorkloadDeploymentE
 from kaptain_kfp.model.world import world_of
 from kaptain_kfp.runs.base import RunState
 
-from .conftest import MakeModel
-
-Eventually = Callable[[Callable[[], object], str], None]
+from .conftest import Eventually, MakeModel
 
 SHOWN = "import os; print('sees', repr(os.environ['CUDA_VISIBLE_DEVICES']), os.environ['GPUS'])"
 
