@@ -23,6 +23,7 @@ from types import FrameType
 
 from kaptain_kfp.exceptions import (
     ClusterUnavailableError,
+    ConfigurationError,
     ObjectConflictError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -37,12 +38,15 @@ from .clock import Clock
 from .controllers import Controller, EventNote, Manifest, Plan, Ref, load_controllers
 from .events import write_event
 from .home import Home
-from .kubelet import Kubelet
+from .kubelet import Kubelet, NoKubelet
 from .objects import Objects
 
-__all__ = ["IDLE_VARIABLE", "Supervisor", "main"]
+__all__ = ["IDLE_VARIABLE", "KUBELET_VARIABLE", "Supervisor", "main"]
 
 IDLE_VARIABLE = "KAPTAIN_SUPERVISOR_IDLE_SECONDS"
+KUBELET_VARIABLE = "KAPTAIN_SUPERVISOR_KUBELET"
+"""``off``: the controllers work, but no pod becomes a process; whoever plays the machine writes
+the pods' status, and removes those that are to be deleted. Else ``on``."""
 _IDLE_SECONDS = 60.0
 _LONGEST_WAIT = 30.0
 _LONGEST_LOG = 1 << 20
@@ -60,14 +64,19 @@ class Supervisor:
     Args:
         home: The folder.
         idle_seconds: How long it stays when there is nothing to do.
+        kubelet: False leaves the pods to somebody else.
     """
 
-    def __init__(self, home: Home, idle_seconds: float = _IDLE_SECONDS) -> None:
+    def __init__(
+        self, home: Home, idle_seconds: float = _IDLE_SECONDS, *, kubelet: bool = True
+    ) -> None:
         self._home = home
         self._idle_seconds = idle_seconds
         self._clock = Clock()
         self._objects = Objects(home.root)
-        self._kubelet = Kubelet(home, self._objects, os.environ, self._clock)
+        self._kubelet: Kubelet | NoKubelet = NoKubelet()
+        if kubelet:
+            self._kubelet = Kubelet(home, self._objects, os.environ, self._clock)
         self._controllers: dict[str, Controller] = load_controllers()
         self._queue: dict[Key, None] = {}
         self._timers: dict[Key, datetime] = {}
@@ -325,12 +334,22 @@ def main(argv: list[str]) -> int:
     draft.replace(home.supervisor_info)
     _LOG.info("supervisor %s of %s begins", __version__, home.root)
     try:
-        Supervisor(home, float(os.environ.get(IDLE_VARIABLE, _IDLE_SECONDS))).run(lock)
+        idle_seconds = float(os.environ.get(IDLE_VARIABLE, _IDLE_SECONDS))
+        Supervisor(home, idle_seconds, kubelet=_kubelet_wanted()).run(lock)
     except Exception:
         _LOG.exception("supervisor failed")
         return 1
     _LOG.info("supervisor ends")
     return 0
+
+
+def _kubelet_wanted() -> bool:
+    word = os.environ.get(KUBELET_VARIABLE, "on")
+    if word not in ("on", "off"):
+        raise ConfigurationError(
+            f"{KUBELET_VARIABLE} is {word!r}.", hint="Make it 'on' or 'off', or leave it out."
+        )
+    return word == "on"
 
 
 def _lock(lock: int) -> bool:
