@@ -101,6 +101,7 @@ class Objects:
 
         Raises:
             ClusterError: A selector or the token can't be read (code 400).
+            ResourceExpiredError: The page before is too long ago.
         """
         found = kind_of(kind)
         space = None if namespace is None else _space(found, namespace)
@@ -108,6 +109,8 @@ class Objects:
         version, after = position_of(continue_token)
         items: list[Object] = []
         with self._database.read() as connection:
+            if version and int(version) < rows.compacted(connection):
+                raise errors.list_expired()
             version = version or str(rows.revision(connection))
             for manifest in rows.scan(connection, rows.Range(found, space, prefix, after)):
                 if limit and len(items) == limit:
