@@ -91,5 +91,5 @@ def asked(method: str, path: str, query: str) -> Asked:
     """Returns under what a request is counted."""
     target = target_of(path)
     if target is None or not target.resource:
-        return Asked(method, path, "get")
+        return Asked(method, path.rstrip("/") or "/", "get")
     return Asked(method, target.template, verb_of(method, target, query_of(query)))
