@@ -22,12 +22,20 @@ __all__ = ["main"]
 @click.command()
 @click.option("--kubernetes-port", type=int, default=0, help="0: one that is free.")
 @click.option("--kubelet", type=click.Choice(["real", "off"]), default="real", show_default=True)
+@click.option("--operators", type=click.Choice(["on", "off"]), default="on", show_default=True)
+@click.option(
+    "--crds",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder with CustomResourceDefinitions, whose schemas objects are held to.",
+)
 @click.option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of the local world; else a new one, which goes when this ends.",
 )
-def main(kubernetes_port: int, kubelet: str, home: Path | None) -> None:
+def main(
+    kubernetes_port: int, kubelet: str, operators: str, crds: Path | None, home: Path | None
+) -> None:
     """Serve a local world as a cluster until SIGINT or SIGTERM."""
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -36,7 +44,13 @@ def main(kubernetes_port: int, kubelet: str, home: Path | None) -> None:
         if home is None:
             home = stack.enter_context(_temporary_world())
         face = stack.enter_context(
-            serve_kubernetes(home, kubelet=kubelet == "real", port=kubernetes_port)
+            serve_kubernetes(
+                home,
+                kubelet=kubelet == "real",
+                operators=operators == "on",
+                crds=crds,
+                port=kubernetes_port,
+            )
         )
         click.echo(f"Kubernetes: {face.url}")
         click.echo(f"KUBECONFIG={face.kubeconfig}")

@@ -10,6 +10,7 @@ from kaptain_kfp.exceptions import ClusterError
 from kaptain_kfp.local.kinds import KINDS, Kind, kind_of
 from kaptain_kfp.local.objects import Objects
 
+from ..schemas import Schemas
 from . import access, discovery
 from .access import Access, User
 from .answers import NO_SUCH_PAGE, Answer, failure, text
@@ -59,13 +60,16 @@ class KubernetesApi:
         objects: The object database.
         rights: Who may do what.
         installed: Which kinds there are.
+        schemas: What the schemas of custom kinds say of their objects.
     """
 
-    def __init__(self, objects: Objects, rights: Access, installed: Installed) -> None:
+    def __init__(
+        self, objects: Objects, rights: Access, installed: Installed, schemas: Schemas
+    ) -> None:
         self._objects = objects
         self._rights = rights
         self._installed = installed
-        self._resources = Resources(objects)
+        self._resources = Resources(objects, schemas)
 
     def answer(self, call: Call) -> Answer | Watch | Log:
         """Answers one request, or returns what is to be watched or read for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import yaml
 
@@ -15,11 +15,10 @@ from kaptain_kfp.local.deletion import Propagation
 from kaptain_kfp.local.kinds import Kind
 from kaptain_kfp.local.objects import PatchForm
 
+from ..schemas import Validation
 from .paths import query_of
 
-__all__ = ["Call", "Deletion", "Validation", "deletion_of", "manifest_of", "patch_of"]
-
-Validation = Literal["Ignore", "Warn", "Strict"]
+__all__ = ["Call", "Deletion", "check_kind", "deletion_of", "manifest_of", "patch_of"]
 
 _FORMS: Mapping[str, PatchForm] = {
     "application/merge-patch+json": "merge",
@@ -111,19 +110,30 @@ class Deletion:
 
 
 def manifest_of(call: Call, kind: Kind) -> dict[str, Any]:
-    """Returns the object that is sent, of the kind and version that the path speaks of.
+    """Returns the object that is sent; whether it is of that kind is not looked at.
 
     Raises:
-        ObjectInvalidError: It can't be read, or is of another kind (codes 400, 415, 422).
+        ObjectInvalidError: It can't be read, or doesn't say what it is (codes 400, 415).
     """
     sent = _decoded(call, kind)
     if not kind.custom:
         # The decoder of a built-in kind knows what it reads.
-        sent = {"kind": kind.kind, "apiVersion": kind.api_version, **_present(sent)}
-    for key in ("kind", "apiVersion"):
+        named = {key: value for key, value in sent.items() if value is not None}
+        sent = {"kind": kind.kind, "apiVersion": kind.api_version, **named}
+    for key, word in (("kind", "Kind"), ("apiVersion", "apiVersion")):
         if not sent.get(key):
-            word = "Kind" if key == "kind" else key
             raise errors.bad_request(f"Object '{word}' is missing in '{json.dumps(sent)}'")
+    if not isinstance(sent.get("metadata") or {}, dict):
+        raise errors.bad_request(f"the metadata of a {kind.kind} must be an object")
+    return sent
+
+
+def check_kind(sent: Mapping[str, Any], kind: Kind) -> None:
+    """Refuses an object of another kind or version than the path speaks of.
+
+    Raises:
+        ObjectInvalidError: It is another one (codes 400, 422).
+    """
     if sent["apiVersion"] != kind.api_version:
         raise errors.bad_request(
             f"the API version in the data ({sent['apiVersion']}) does not match the expected "
@@ -131,9 +141,6 @@ def manifest_of(call: Call, kind: Kind) -> dict[str, Any]:
         )
     if sent["kind"] != kind.kind:
         raise _other_kind(kind, sent)
-    if not isinstance(sent.get("metadata") or {}, dict):
-        raise errors.bad_request(f"the metadata of a {kind.kind} must be an object")
-    return sent
 
 
 def patch_of(call: Call, kind: Kind) -> tuple[Any, PatchForm]:
@@ -224,10 +231,6 @@ def _unrecognized(wanted: str, why: str) -> ClusterError:
     return errors.bad_request(
         f"the object provided is unrecognized (must be of type {wanted}): {why}"
     )
-
-
-def _present(sent: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in sent.items() if value is not None or key == "metadata"}
 
 
 def _other_kind(kind: Kind, sent: Mapping[str, Any]) -> ClusterError:

@@ -9,12 +9,13 @@ from typing import Any
 
 from kaptain_kfp.exceptions import ClusterError, ObjectNotFoundError, ResourceExpiredError
 from kaptain_kfp.local import errors
-from kaptain_kfp.local.kinds import KINDS, Kind, kind_of
-from kaptain_kfp.local.objects import Objects, Page
+from kaptain_kfp.local.kinds import KINDS, Kind
+from kaptain_kfp.local.objects import Admit, Objects, Page
 from kaptain_kfp.local.views import restarted
 
+from ..schemas import Schemas
 from .answers import Answer, deleted, failure, list_of, refusal
-from .calls import Call, Deletion, deletion_of, manifest_of, patch_of
+from .calls import Call, Deletion, check_kind, deletion_of, manifest_of, patch_of
 from .paths import Target
 
 __all__ = ["Resources"]
@@ -31,29 +32,33 @@ class Resources:
 
     Args:
         objects: Where they are.
+        schemas: What the schemas of custom kinds say of them.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, schemas: Schemas) -> None:
         self._objects = objects
+        self._schemas = schemas
 
     def answer(self, verb: str, kind: Kind, target: Target, call: Call) -> Answer:
         """Does what is asked; what the database refuses is the answer, too."""
+        warnings: list[str] = []
         try:
-            return self._do(verb, kind, target, call)
+            answer = self._do(verb, kind, target, call, warnings)
         except ClusterError as error:
-            return failure(error)
+            answer = failure(error)
+        return replace(answer, warnings=[*warnings, *answer.warnings])
 
-    def _do(self, verb: str, kind: Kind, target: Target, call: Call) -> Answer:
+    def _do(self, verb: str, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Answer:
         if target.subresource and not (target.subresource == "status" and kind.status_subresource):
             raise errors.no_status(kind, target.name)
         if kind.namespaced and target.namespace is None and verb != "list":
             return refusal(405, "the server does not allow this method on the requested resource")
         if verb == "create":
-            return self._create(kind, target, call)
+            return self._create(kind, target, call, warnings)
         if verb == "update":
-            return self._update(kind, target, call)
+            return self._update(kind, target, call, warnings)
         if verb == "patch":
-            return self._patch(kind, target, call)
+            return self._patch(kind, target, call, warnings)
         if verb == "delete":
             return self._delete(kind, target, call)
         if verb == "deletecollection":
@@ -62,14 +67,15 @@ class Resources:
             return Answer(200, self._objects.get(kind, target.name, target.namespace or ""))
         return self._list(kind, target, call)
 
-    def _create(self, kind: Kind, target: Target, call: Call) -> Answer:
-        sent = _placed(manifest_of(call, kind), kind, target)
+    def _create(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Answer:
+        sent = _received(kind, target, call, warnings)
         if kind.namespaced:
-            self._objects.get(kind_of("Namespace"), target.namespace or "", "")
-        return Answer(201, self._objects.create(sent, dry_run=call.dry_run))
+            self._objects.get("Namespace", target.namespace or "")
+        admit = self._admission(target, call, warnings)
+        return Answer(201, self._objects.create(sent, dry_run=call.dry_run, admit=admit))
 
-    def _update(self, kind: Kind, target: Target, call: Call) -> Answer:
-        sent = _placed(manifest_of(call, kind), kind, target)
+    def _update(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Answer:
+        sent = _received(kind, target, call, warnings)
         name = sent["metadata"].get("name")
         if not name:
             raise errors.bad_request("name must be provided")
@@ -78,10 +84,15 @@ class Resources:
                 f"the name of the object ({name}) does not match the name on the URL "
                 f"({target.name})"
             )
-        status = target.subresource == "status"
-        return Answer(200, self._objects.update(sent, status=status, dry_run=call.dry_run))
+        changed = self._objects.update(
+            sent,
+            status=target.subresource == "status",
+            dry_run=call.dry_run,
+            admit=self._admission(target, call, warnings),
+        )
+        return Answer(200, changed)
 
-    def _patch(self, kind: Kind, target: Target, call: Call) -> Answer:
+    def _patch(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Answer:
         patch, form = patch_of(call, kind)
         changed = self._objects.patch(
             kind,
@@ -91,8 +102,22 @@ class Resources:
             form=form,
             status=target.subresource == "status",
             dry_run=call.dry_run,
+            admit=self._admission(target, call, warnings),
         )
         return Answer(200, changed)
+
+    def _admission(self, target: Target, call: Call, warnings: list[str]) -> Admit:
+        """Returns what lets the schema of the kind have its say."""
+        status, validation = target.subresource == "status", call.validation
+
+        def admit(sent: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+            admission = self._schemas.admit(
+                sent, before=before, status=status, validation=validation
+            )
+            warnings.extend(admission.warnings)
+            return admission.object
+
+        return admit
 
     def _list(self, kind: Kind, target: Target, call: Call) -> Answer:
         query = call.arguments
@@ -155,12 +180,18 @@ class Resources:
         return Answer(200, list_of(kind, page))
 
 
-def _placed(sent: dict[str, Any], kind: Kind, target: Target) -> dict[str, Any]:
-    """Returns the object with the namespace that the path names.
+def _received(kind: Kind, target: Target, call: Call, warnings: list[str]) -> dict[str, Any]:
+    """Returns the object that is sent, with the namespace that the path names.
 
     Raises:
-        ObjectInvalidError: It says another one.
+        ObjectInvalidError: It can't be read, or is meant for another path.
     """
+    sent = manifest_of(call, kind)
+    if kind.custom and sent["apiVersion"] != kind.api_version and call.validation == "Warn":
+        # No schema is known for what it says it is, so none of its fields is.
+        known = ("apiVersion", "kind", "metadata")
+        warnings.extend(f'unknown field "{key}"' for key in sent if key not in known)
+    check_kind(sent, kind)
     metadata = dict(sent.get("metadata") or {})
     if kind.namespaced:
         if metadata.get("namespace") not in (None, "", target.namespace):

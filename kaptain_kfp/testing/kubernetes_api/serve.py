@@ -13,11 +13,12 @@ from kaptain_kfp.exceptions import ObjectExistsError
 from kaptain_kfp.local.client import ensure_supervisor
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
-from kaptain_kfp.local.supervisor import IDLE_VARIABLE, KUBELET_VARIABLE
+from kaptain_kfp.local.supervisor import CONTROLLERS_VARIABLE, IDLE_VARIABLE, KUBELET_VARIABLE
 
 from ..faults import Faults
 from ..homes import end_supervisor
 from ..requests import Requests
+from ..schemas import Schemas
 from ..server import HttpServer
 from .access import Access, User
 from .api import Installed, KubernetesApi
@@ -87,6 +88,8 @@ def serve_kubernetes(
     home: Path,
     *,
     kubelet: bool = True,
+    operators: bool = True,
+    crds: Path | None = None,
     port: int = 0,
     tokens: Mapping[str, User] | None = None,
     without: Iterable[str] = (),
@@ -98,6 +101,8 @@ def serve_kubernetes(
     Args:
         home: The folder of the local world; made where it is missing.
         kubelet: False: the controllers work, but no pod becomes a process.
+        operators: False: Jobs are looked after, but custom objects stay as they are sent.
+        crds: A folder with CustomResourceDefinitions, whose schemas objects are held to.
         port: Where; 0 for one that is free.
         tokens: Bearer token → whose it is. Without any, everybody may do everything.
         without: Custom kinds that aren't installed, e.g. ``TFJob``.
@@ -108,15 +113,19 @@ def serve_kubernetes(
         The server.
 
     Raises:
+        ConfigurationError: There are no CustomResourceDefinitions in `crds`.
         ClusterUnavailableError: The folder can't be used, or no supervisor be started.
         OSError: The port is taken.
     """
     place = Home(home)
     objects = Objects(home)
+    schemas = Schemas() if crds is None else Schemas.load(crds)
     settings = {KUBELET_VARIABLE: "on" if kubelet else "off", IDLE_VARIABLE: str(_IDLE_SECONDS)}
+    if not operators:
+        settings[CONTROLLERS_VARIABLE] = "Job"
     access, installed = Access(tokens), Installed(without)
     faults, requests = Faults(), Requests()
-    api = KubernetesApi(objects, access, installed)
+    api = KubernetesApi(objects, access, installed, schemas)
     app = KubernetesApp(place, api, objects, settings, bookmark_seconds)
     for name in namespaces:
         _make_namespace(objects, name)
@@ -139,7 +148,7 @@ def serve_kubernetes(
             finally:
                 kubeconfig.unlink(missing_ok=True)
     finally:
-        if not kubelet:
+        if not (kubelet and operators):
             end_supervisor(home)
 
 
