@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,7 +45,7 @@ class Feed:
         api: Api,
         kind: Kind,
         namespace: str,
-        selector: dict[str, str | None],
+        selector: Mapping[str, str | None],
         changed: threading.Event,
         settings: Settings,
     ) -> None:
@@ -61,7 +61,6 @@ class Feed:
         self._version = ""
         self._error: Exception | None = None
         self._events = 0
-        self._bookmarked = False
         self._heard = time.monotonic()
         self._stop = threading.Event()
         self._stream: Stream | None = None
@@ -114,9 +113,10 @@ class Feed:
             except ResourceExpiredError:
                 self._version = ""
             except StreamBrokenError as error:
-                if error.silent and not self._bookmarked:
-                    # This server sends no bookmarks, so there is nothing to expect.
-                    self._silence = self._settings.window + _SLACK_SECONDS
+                if error.silent:
+                    # A server that is at rest, and sends no bookmarks either, isn't dead.
+                    longest = self._settings.window + _SLACK_SECONDS
+                    self._silence = min(2 * self._silence, longest)
             except ClusterUnavailableError:
                 if time.monotonic() - self._heard > self._settings.outage:
                     raise
@@ -159,7 +159,6 @@ class Feed:
         self._version = change.version
         self._events += 1
         if change.type == "BOOKMARK":
-            self._bookmarked = True
             return
         name = change.object["metadata"]["name"]
         with self._lock:

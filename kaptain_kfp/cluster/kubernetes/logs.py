@@ -59,15 +59,14 @@ class Logs:
                 if over:
                     return
                 pod = self._after(ref, pod)
+                heard = time.monotonic()
             except ObjectNotFoundError:
                 return
+            except StreamBrokenError:
+                heard = time.monotonic()
             except ClusterUnavailableError:
                 if not follow or time.monotonic() - heard > self._settings.outage:
                     raise
-            except StreamBrokenError:
-                heard = time.monotonic()
-            else:
-                heard = time.monotonic()
             if position.taken > taken:
                 pauses.reset()
             if not ended(pod):
@@ -75,9 +74,8 @@ class Logs:
 
     def tail(self, ref: ResourceRef, lines: int) -> str:
         """Returns the last lines of a log; of a container that crashed, those before the crash."""
-        with suppress(
-            ClusterError
-        ):  # A tail is told beside some other trouble, and mustn't hide it.
+        # A tail is told beside some other trouble, and mustn't hide it.
+        with suppress(ClusterError):
             pod = self._cluster.get(ref)
             previous = "true" if crashed(pod) else None
             request = self._request(pod).asking(tailLines=str(lines), previous=previous)

@@ -57,7 +57,8 @@ def ended(pod: Manifest) -> bool:
     if terminated is None:
         return False
     policy = pod["spec"].get("restartPolicy", "Always")
-    return policy == "Never" or (policy == "OnFailure" and terminated.get("exitCode") == 0)
+    well = terminated.get("exitCode") == 0
+    return bool(policy == "Never" or (policy == "OnFailure" and well))
 
 
 def begun(pod: Manifest) -> bool:
