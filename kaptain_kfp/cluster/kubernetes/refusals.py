@@ -37,6 +37,30 @@ _OPERATORS = {
     ("serving.kserve.io", "InferenceService"): "KServe",
     ("argoproj.io", "Workflow"): "Argo Workflows",
 }
+_ADMISSION = (
+    (
+        "exceeded quota:",
+        "QuotaExceeded",
+        "Ask for less cpu=, memory= or gpus=, delete what nobody needs, or have the quota of the "
+        "namespace raised.",
+    ),
+    (
+        "failed quota:",
+        "QuotaFailed",
+        "The quota of the namespace counts these: give cpu= and memory=.",
+    ),
+    (
+        "violates PodSecurity",
+        "PodSecurity",
+        "Set what is named there, or use a namespace with a weaker profile.",
+    ),
+    (
+        "because it is being terminated",
+        "NamespaceTerminating",
+        "Somebody deletes that namespace: work in another one.",
+    ),
+)
+"""What admission says with a 403, as a missing right does: phrase, reason, remedy."""
 _CODES: dict[int, type[ClusterError]] = {
     400: ObjectInvalidError,
     404: ObjectNotFoundError,
@@ -89,7 +113,7 @@ def refusal(request: Request, code: int, status: Mapping[str, Any], found: str) 
     if denied:
         return _denied_by_webhook(request, message, denied, facts)
     if code == 403:
-        return _forbidden(request, message, found, facts)
+        return _forbidden(message, found, facts)
     if code == 404 and "reason" not in status:
         return _not_installed(request, facts)
     if code == 404 and message == "the server could not find the requested resource":
@@ -126,26 +150,10 @@ def _denied_by_webhook(
     )
 
 
-def _forbidden(request: Request, message: str, found: str, facts: dict[str, Any]) -> ClusterError:
-    if "exceeded quota:" in message:
-        return AdmissionDeniedError(
-            message,
-            **{**facts, "reason": "QuotaExceeded"},
-            hint="Ask for less cpu=, memory= or gpus=, delete what nobody needs, or have the "
-            "quota of the namespace raised.",
-        )
-    if "failed quota:" in message:
-        return AdmissionDeniedError(
-            message,
-            **{**facts, "reason": "QuotaFailed"},
-            hint="The quota of the namespace counts these: give cpu= and memory=.",
-        )
-    if "violates PodSecurity" in message:
-        return AdmissionDeniedError(
-            message,
-            **{**facts, "reason": "PodSecurity"},
-            hint="Set what is named there, or use a namespace with a weaker profile.",
-        )
+def _forbidden(message: str, found: str, facts: dict[str, Any]) -> ClusterError:
+    for phrase, reason, hint in _ADMISSION:
+        if phrase in message:
+            return AdmissionDeniedError(message, **{**facts, "reason": reason}, hint=hint)
     missing = _NO_RIGHT.search(message)
     return AccessDeniedError(
         f"{message} (credentials: {found})",
