@@ -36,7 +36,8 @@ def trouble(error: network.HTTPError, configuration: Any, resource: str) -> Clus
             reason="Timeout",
             hint="Try again; if that lasts, ask who runs the cluster.",
         )
-    if isinstance(error, network.ConnectTimeoutError):
+    refused = isinstance(error, network.NewConnectionError)  # to the library a kind of timeout
+    if isinstance(error, network.ConnectTimeoutError) and not refused:
         return ClusterUnavailableError(
             f"The API server {place} can't be reached: no connection in time.",
             resource=resource,

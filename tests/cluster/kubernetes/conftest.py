@@ -4,10 +4,9 @@ import datetime as dt
 import ipaddress
 import json
 import ssl
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,97 +15,20 @@ import pytest
 from kaptain_kfp.cluster.kubernetes import KubernetesCluster, Settings
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace, serve_kubernetes
-
-QUICK = Settings(connect=2, read=2, patience=3, longest_pause=0.2, outage=5, settling=1)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A request that came."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: Any
+from kaptain_kfp.testing.scripted import ScriptedServer, serve_script
 
 
-Answerer = Callable[[BaseHTTPRequestHandler, Seen], None]
-
-
-@dataclass
-class ScriptedServer:
-    """An HTTP server whose answers are functions: one after the other, the last one for ever."""
-
-    url: str
-    answers: list[Answerer]
-    seen: list[Seen] = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def handle(self, handler: BaseHTTPRequestHandler) -> None:
-        length = int(handler.headers.get("Content-Length") or 0)
-        body = json.loads(handler.rfile.read(length)) if length else None
-        seen = Seen(handler.command, handler.path, dict(handler.headers), body)
-        with self.lock:
-            self.seen.append(seen)
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        answer(handler, seen)
-
-
-def answering(status: int, body: Any, **headers: str) -> Answerer:
-    """Returns what answers with JSON, or with plain text."""
-    content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-
-    def answer(handler: BaseHTTPRequestHandler, seen: Seen) -> None:
-        handler.send_response(status)
-        handler.send_header("Content-Length", str(len(content)))
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(content)
-
-    return answer
+@pytest.fixture
+def quick() -> Settings:
+    """Short times, so that tests needn't wait."""
+    return Settings(connect=2, read=2, patience=3, longest_pause=0.2, outage=5, settling=1)
 
 
 @pytest.fixture
 def scripted() -> Iterator[Callable[..., ScriptedServer]]:
-    """Starts servers that answer as they are told; with `context` over TLS."""
-    running: list[tuple[ThreadingHTTPServer, ScriptedServer, threading.Thread]] = []
-
-    def start(*answers: Answerer, context: ssl.SSLContext | None = None) -> ScriptedServer:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-            def serve(self) -> None:
-                script.handle(self)
-
-            do_GET = do_POST = do_PATCH = do_DELETE = serve
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *args: object) -> None:
-                pass  # clients leave in the midst of it
-
-        server = Server(("127.0.0.1", 0), Handler)
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        scheme = "http" if context is None else "https"
-        script = ScriptedServer(f"{scheme}://127.0.0.1:{server.server_port}", list(answers))
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        running.append((server, script, thread))
-        return script
-
-    yield start
-    for server, script, thread in running:
-        script.over.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    """Starts servers that answer as they are told, see `serve_script`."""
+    with ExitStack() as stack:
+        yield lambda *answers, **more: stack.enter_context(serve_script(*answers, **more))
 
 
 @pytest.fixture
@@ -132,10 +54,10 @@ def kubeconfig(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def connect(kubeconfig: Callable[..., Path]) -> Callable[..., KubernetesCluster]:
+def connect(kubeconfig: Callable[..., Path], quick: Settings) -> Callable[..., KubernetesCluster]:
     """Makes clusters of scripted servers."""
 
-    def make(server: ScriptedServer | str, settings: Settings = QUICK) -> KubernetesCluster:
+    def make(server: ScriptedServer | str, settings: Settings = quick) -> KubernetesCluster:
         url = server if isinstance(server, str) else server.url
         return KubernetesCluster(kubeconfig=kubeconfig(url), settings=settings)
 
