@@ -213,6 +213,7 @@ class Api:
 
         Raises:
             ResourceExpiredError: The watch began too far back: list again.
+            ClusterError: The server says so, or says something that is no event.
             StreamBrokenError: It broke off.
         """
         for line in stream.lines():
@@ -220,10 +221,18 @@ class Api:
                 event = json.loads(line)
             except ValueError:
                 raise StreamBrokenError(silent=False) from None
-            found = event["object"]
-            if event["type"] == "ERROR":
+            try:
+                word, found = event["type"], event["object"]
+                version = "" if word == "ERROR" else found["metadata"]["resourceVersion"]
+            except (KeyError, TypeError):
+                raise ClusterError(
+                    f"What a watch says makes no sense: {line[:200].decode(errors='replace')}",
+                    resource=kind.resource,
+                    hint="See what answers at the server's address; a proxy may be in between.",
+                ) from None
+            if word == "ERROR":
                 raise _told(kind, found)
-            yield Change(event["type"], found, found["metadata"]["resourceVersion"])
+            yield Change(word, found, version)
 
 
 def _told(kind: Kind, status: Mapping[str, Any]) -> ClusterError:

@@ -76,7 +76,8 @@ class Transport:
         Args:
             request: What to ask.
             patience: Seconds for which it is tried again; those of the settings by default.
-            read: Seconds for one try's answer; those of the settings by default.
+            read: Seconds for one try altogether; by default there is a limit for the connection,
+                and one for each part of the answer.
 
         Raises:
             ClusterError: What the server, or the way to it, made of it.
@@ -159,10 +160,9 @@ class Transport:
         )
 
     def _timeout(self, read: float | None) -> urllib3.Timeout:
-        connect = self._settings.connect
         if read is None:
-            return urllib3.Timeout(connect=connect, read=self._settings.read)
-        return urllib3.Timeout(connect=min(connect, read), read=read)
+            return urllib3.Timeout(connect=self._settings.connect, read=self._settings.read)
+        return urllib3.Timeout(total=read)
 
     def _renew(self, used: _Way) -> None:
         """Reads the credentials again, unless another thread just did."""
