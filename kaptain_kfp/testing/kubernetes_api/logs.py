@@ -88,14 +88,16 @@ class LineTimes:
         self._lock = threading.Lock()
         self._seen: dict[str, list[tuple[int, datetime]]] = {}
 
-    def stamp(self, uid: str, start: int, lines: Sequence[bytes], now: datetime) -> list[datetime]:
+    def stamp(self, log: Log, start: int, lines: Sequence[bytes]) -> list[datetime]:
         """Returns the times of the lines of a pod that begin at a position of its file."""
         stamps = []
         with self._lock:
-            seen = self._seen.setdefault(uid, [])
+            seen = self._seen.setdefault(log.uid, [])
             end = start + sum(map(len, lines))
-            if not seen or seen[-1][0] < end:
-                seen.append((end, now))
+            if not seen:
+                seen.append((end, log.started))
+            elif seen[-1][0] < end:
+                seen.append((end, datetime.now(timezone.utc)))
             for line in lines:
                 start += len(line)
                 stamps.append(seen[bisect_left(seen, start, key=lambda known: known[0])][1])
@@ -119,12 +121,10 @@ async def read_log(
         times: When its lines were there first.
     """
     left = log.limit
-    moment = log.started
     async for start, piece in _pieces(log, path, over, times):
         lines = piece.splitlines(keepends=True)
-        stamps = times.stamp(log.uid, start, lines, moment)
+        stamps = times.stamp(log, start, lines)
         text = _stamped(lines, stamps) if log.stamped else piece
-        moment = datetime.now(timezone.utc)
         if left is not None:
             text, left = text[:left], left - len(text)
         if text:
