@@ -124,7 +124,8 @@ def test_a_port_that_is_taken_is_named(world: World) -> None:
 def test_an_application_that_cannot_begin_is_no_server() -> None:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        raise RuntimeError("no")
+        if app.routes == []:
+            raise RuntimeError("no")
         yield
 
     server = HttpServer(Starlette(lifespan=lifespan))
