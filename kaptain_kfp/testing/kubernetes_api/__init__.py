@@ -8,7 +8,7 @@ Use it in a test::
 or by hand: ``python -m kaptain_kfp.testing``.
 """
 
-from .access import Access, Rule, User
+from .access import ADMINISTRATOR, Access, Rule, User
 from .serve import KubernetesFace, serve_kubernetes
 
-__all__ = ["Access", "KubernetesFace", "Rule", "User", "serve_kubernetes"]
+__all__ = ["ADMINISTRATOR", "Access", "KubernetesFace", "Rule", "User", "serve_kubernetes"]

@@ -121,7 +121,7 @@ def failure(error: ClusterError, continue_token: str | None = None) -> Answer:
         code,
         error.message,
         reason=error.reason if error.code else _REASONS[500],
-        details=error.details,
+        details=error.details or ({} if code in (404, 422) else None),
         continue_token=continue_token,
     )
     return Answer(code, status)

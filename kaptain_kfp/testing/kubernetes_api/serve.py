@@ -46,20 +46,37 @@ class KubernetesFace:
         self,
         home: Path,
         server: HttpServer,
-        kubeconfig: Path,
         *,
         faults: Faults,
         requests: Requests,
         access: Access,
         installed: Installed,
+        token: str | None = None,
     ) -> None:
         self.home = home
         self.faults = faults
         self.requests = requests
         self.access = access
         self.installed = installed
-        self.kubeconfig = kubeconfig
         self._server = server
+        self._written: list[Path] = []
+        self.kubeconfig = self.kubeconfig_of(token)
+
+    def kubeconfig_of(self, token: str | None) -> Path:
+        """Writes a file with which clients find it; it goes when the server does.
+
+        Args:
+            token: What they show; None for nothing.
+        """
+        path = self.home / f"kubeconfig-{self._server.port}-{len(self._written)}.json"
+        _write_kubeconfig(path, self.url, token)
+        self._written.append(path)
+        return path
+
+    def forget(self) -> None:
+        """Removes the files that it wrote."""
+        for path in self._written:
+            path.unlink(missing_ok=True)
 
     @property
     def url(self) -> str:
@@ -133,20 +150,19 @@ def serve_kubernetes(
     ensure_supervisor(place, settings)
     try:
         with HttpServer(application(app, faults, requests), port) as server:
-            kubeconfig = home / f"kubeconfig-{server.port}.json"
-            _write_kubeconfig(kubeconfig, server.url, next(iter(tokens or ()), None))
+            face = KubernetesFace(
+                home,
+                server,
+                faults=faults,
+                requests=requests,
+                access=access,
+                installed=installed,
+                token=next(iter(tokens or ()), None),
+            )
             try:
-                yield KubernetesFace(
-                    home,
-                    server,
-                    kubeconfig,
-                    faults=faults,
-                    requests=requests,
-                    access=access,
-                    installed=installed,
-                )
+                yield face
             finally:
-                kubeconfig.unlink(missing_ok=True)
+                face.forget()
     finally:
         if not (kubelet and operators):
             end_supervisor(home)

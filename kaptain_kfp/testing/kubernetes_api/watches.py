@@ -27,8 +27,7 @@ from .paths import Target
 __all__ = ["EXPIRED", "Listener", "Watch", "watch_of"]
 
 _PAGE = 500
-_LOOK_AFTER_SECONDS = 5.0
-_LONGEST_SECONDS = 3600.0
+_LOOK_AFTER_SECONDS = 2.0
 EXPIRED = as_json(
     {
         "type": "ERROR",
@@ -98,7 +97,7 @@ class Listener:
 
     Args:
         home: The folder.
-        look_after: Called every few seconds while anybody watches.
+        look_after: Called every few seconds.
     """
 
     def __init__(self, home: Path, look_after: Callable[[], None]) -> None:
@@ -117,8 +116,6 @@ class Listener:
         """Yields an event that is set whenever something may have changed."""
         event = asyncio.Event()
         self._events.add(event)
-        if len(self._events) == 1:
-            ring(self._home)  # looking after begins
         try:
             yield event
         finally:
@@ -131,13 +128,16 @@ class Listener:
         self._thread.join()
 
     def _listen(self) -> None:
+        look_at = time.monotonic() + _LOOK_AFTER_SECONDS
         with Bell(self._home) as bell:
             self._ready.set()
             while not self._over:
-                if bell.wait(_LOOK_AFTER_SECONDS if self._events else _LONGEST_SECONDS):
+                rang = bell.wait(_LOOK_AFTER_SECONDS)
+                if rang:
                     self._loop.call_soon_threadsafe(self._wake)
-                else:
+                if not rang or time.monotonic() >= look_at:
                     self._look_after()
+                    look_at = time.monotonic() + _LOOK_AFTER_SECONDS
 
     def _wake(self) -> None:
         for event in self._events:
