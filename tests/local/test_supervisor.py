@@ -19,7 +19,7 @@ from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.podspec import HOST_IMAGE
 from kaptain_kfp.local.processes import mark_of, marked
-from kaptain_kfp.local.supervisor import KUBELET_VARIABLE
+from kaptain_kfp.local.supervisor import CONTROLLERS_VARIABLE, KUBELET_VARIABLE
 from kaptain_kfp.testing.homes import pod_processes, supervisor_pid
 
 PATIENCE = 30.0
