@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.testing.cluster_contract import ClusterContract
 from kaptain_kfp.testing.kubernetes_api import serve_kubernetes
+
+REAL = os.environ.get("KAPTAIN_TEST_KUBECONFIG", "")
+"""A kubeconfig file of a real cluster, in which namespaces may be made and deleted."""
 
 
 class TestLocalCluster(ClusterContract):
@@ -27,3 +32,24 @@ class TestKubernetesCluster(ClusterContract):
     def cluster(self, kaptain_home: Path) -> Iterator[Cluster]:
         with serve_kubernetes(kaptain_home) as face:
             yield KubernetesCluster(kubeconfig=face.kubeconfig)
+
+
+@pytest.mark.skipif(
+    not REAL, reason="no real API server: set KAPTAIN_TEST_KUBECONFIG to the kubeconfig of one"
+)
+class TestRealKubernetesCluster(ClusterContract):
+    image = "busybox:1.36"
+    unknown_run_is_cancelled = False
+    pods_run = False
+
+    @pytest.fixture
+    def cluster(self) -> Iterator[Cluster]:
+        from kubernetes import client, config
+
+        namespaces = client.CoreV1Api(config.new_client_from_config(REAL))
+        name = f"kaptain-test-{uuid.uuid4().hex[:8]}"
+        namespaces.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
+        try:
+            yield KubernetesCluster(name, kubeconfig=REAL)
+        finally:
+            namespaces.delete_namespace(name)
