@@ -18,6 +18,7 @@ from kaptain_kfp.cluster.diagnose import (
     verdict_of,
 )
 from kaptain_kfp.exceptions import (
+    ClusterError,
     KaptainError,
     ObjectNotFoundError,
     WorkloadLostError,
@@ -95,26 +96,27 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     relay = LogRelay(cluster)
     give_up = time.monotonic() + policy.timeout_seconds + _OVERTIME_SECONDS
 
-    def look_after() -> None:
-        pods = cluster.pods(ref)
+    def over(workload: Manifest, pods: Sequence[Manifest]) -> bool:
+        if verdict_of(workload).phase is not Phase.ACTIVE:
+            return True
         relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
         trouble = blocked(pods)
         if trouble is not None:
             raise trouble
         if time.monotonic() > give_up:
             raise _overtime(ref, policy)
+        return False
 
     try:
-        workload = cluster.wait(
-            ref, lambda found: verdict_of(found).phase is not Phase.ACTIVE, tick=look_after
-        )
+        workload, pods = cluster.attend(ref, over)
     except ObjectNotFoundError as error:
         raise _deleted(ref, relay) from error
+    except ClusterError:
+        raise  # The work goes on unseen; the next try of the step finds it.
     except KaptainError:
         cluster.delete(ref)
         raise
-    _await_pods(cluster, ref)
-    pods = cluster.pods(ref)
+    pods = _ended_pods(cluster, ref, pods)
     relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
     relay.finish()
     failed = _error_of(cluster, workload, pods, relay)
@@ -125,14 +127,23 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     return Finished(str(ref), relay.tail, relay.metrics)
 
 
-def _await_pods(cluster: Cluster, ref: ResourceRef) -> None:
-    """Waits until nothing of a workload runs any more: its end comes before that of all pods."""
+def _ended_pods(
+    cluster: Cluster, ref: ResourceRef, pods: Sequence[Manifest]
+) -> Sequence[Manifest]:
+    """Returns the pods once none runs any more: a workload's end comes before that of all pods.
 
-    def over(workload: Manifest) -> bool:
-        return all(_is_over(pod) for pod in cluster.pods(ref))
+    Those that don't end in time, or whose workload is gone by then, are returned as seen last.
+    """
+    seen = pods
+
+    def over(_: Manifest, now: Sequence[Manifest]) -> bool:
+        nonlocal seen
+        seen = now
+        return all(_is_over(pod) for pod in now)
 
     with suppress(TimeoutError, ObjectNotFoundError):
-        cluster.wait(ref, over, _ENDING_SECONDS)
+        cluster.attend(ref, over, _ENDING_SECONDS)
+    return seen
 
 
 def _error_of(

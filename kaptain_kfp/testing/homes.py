@@ -10,11 +10,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, end_started, supervised
+from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, forget_supervisor, supervised
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.processes import end_pod, mark_of, marked
 
-__all__ = ["end_home", "pod_processes", "supervisor_pid"]
+__all__ = ["end_home", "end_supervisor", "pod_processes", "supervisor_pid"]
 
 _LEAVING_SECONDS = 10.0
 
@@ -43,7 +43,18 @@ def end_home(home: Path) -> None:
     Raises:
         TimeoutError: The supervisor doesn't leave.
     """
-    end_started(Home(home))
+    end_supervisor(home)
+    ours = mark_of(Home(home).pods)
+    for uid in set(pod_processes(home).values()):
+        end_pod(ours + uid)
+
+
+def end_supervisor(home: Path) -> None:
+    """Ends the supervisor of a home; its pods live on, and the next one takes them over.
+
+    Raises:
+        TimeoutError: It doesn't leave.
+    """
     deadline = time.monotonic() + _LEAVING_SECONDS
     while pids := _candidates(home):
         for pid in pids:
@@ -52,9 +63,7 @@ def end_home(home: Path) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the supervisor of {home} doesn't leave: {_described(pids)}")
         time.sleep(0.02)
-    ours = mark_of(Home(home).pods)
-    for uid in set(pod_processes(home).values()):
-        end_pod(ours + uid)
+    forget_supervisor(Home(home))
 
 
 def _described(pids: list[int]) -> str:
