@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, forget_supervisor, supervised
+from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, end_started, supervised
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.processes import end_pod, mark_of, marked
 
@@ -55,6 +55,7 @@ def end_supervisor(home: Path) -> None:
     Raises:
         TimeoutError: It doesn't leave.
     """
+    end_started(Home(home))
     deadline = time.monotonic() + _LEAVING_SECONDS
     while pids := _candidates(home):
         for pid in pids:
@@ -63,7 +64,6 @@ def end_supervisor(home: Path) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the supervisor of {home} doesn't leave: {_described(pids)}")
         time.sleep(0.02)
-    forget_supervisor(Home(home))
 
 
 def _described(pids: list[int]) -> str:
