@@ -166,11 +166,14 @@ class PolicySpec(Spec):
         timeout_seconds: After this long the workload is ended; default 7 days.
         ttl_seconds_after_finished: Delete the finished workload after this long; None keeps it.
         force_cleanup: Delete the finished workload at once, whatever the ttl says.
+        pending_seconds: How long it may wait for what the cluster lacks (nodes, quota, a registry,
+            volumes, its operator); None waits for each of them as long as is usual for it.
     """
 
     timeout_seconds: Annotated[int, Field(gt=0)] = 7 * 24 * 3600
     ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = None
     force_cleanup: bool = False
+    pending_seconds: Annotated[int, Field(ge=0)] | None = None
 
 
 class MetricSummary(Spec):

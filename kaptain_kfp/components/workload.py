@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
-from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
+from kaptain_kfp.cluster.base import Cluster, Event, Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import (
+    GracePeriods,
+    Lookout,
     Phase,
-    blocked,
     chief_of,
     culprit,
+    event_subjects,
     failure,
+    is_over,
+    main_container,
+    spoiler,
     verdict_of,
 )
-from kaptain_kfp.exceptions import (
-    KaptainError,
-    ObjectNotFoundError,
-    WorkloadLostError,
-    WorkloadTimeoutError,
-)
+from kaptain_kfp.exceptions import KaptainError, ObjectNotFoundError, WorkloadLostError
 from kaptain_kfp.specs import PolicySpec
 
 from .relay import LogRelay
@@ -31,11 +31,8 @@ from .step import Step
 __all__ = ["Finished", "find_or_make", "run_to_end"]
 
 _ATTEMPTS = 100
-_REPLICATED = ("TFJob", "PyTorchJob")
 _ENDING_SECONDS = 60.0
 _TAIL_LINES = 50
-_OVERTIME_SECONDS = 30.0
-"""How long after its timeout the cluster may take to end a workload before the step does it."""
 
 
 @dataclass(frozen=True)
@@ -93,24 +90,25 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     cluster = step.cluster
     step.on_cancel(lambda: cluster.delete(ref))
     relay = LogRelay(cluster)
-    give_up = time.monotonic() + policy.timeout_seconds + _OVERTIME_SECONDS
+    lookout = Lookout(policy.timeout_seconds, GracePeriods(policy.pending_seconds))
+    latest: Manifest = {}
+
+    def over(found: Manifest) -> bool:
+        nonlocal latest
+        latest = found
+        return verdict_of(found).phase is not Phase.ACTIVE
 
     def look_after() -> None:
         pods = cluster.pods(ref)
         relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
-        trouble = blocked(pods)
-        if trouble is not None:
-            raise trouble
-        if time.monotonic() > give_up:
-            raise _overtime(ref, policy)
+        _look(cluster, lookout, latest, pods)
 
     try:
-        workload = cluster.wait(
-            ref, lambda found: verdict_of(found).phase is not Phase.ACTIVE, tick=look_after
-        )
+        workload = cluster.wait(ref, over, tick=look_after)
     except ObjectNotFoundError as error:
         raise _deleted(ref, relay) from error
-    except KaptainError:
+    except KaptainError as error:
+        error.log_tail = error.log_tail or relay.tail or None
         cluster.delete(ref)
         raise
     _await_pods(cluster, ref)
@@ -121,15 +119,34 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     if policy.force_cleanup:
         cluster.delete(ref)
     if failed is not None:
-        raise failed
+        raise lookout.explained(failed)
     return Finished(str(ref), relay.tail, relay.metrics)
+
+
+def _look(
+    cluster: Cluster, lookout: Lookout, workload: Manifest, pods: Sequence[Manifest]
+) -> None:
+    """Looks whether a workload goes on; says what it waits for, raises why it waits in vain."""
+    now = datetime.now(timezone.utc)
+    events: list[Event] | None = None
+    if lookout.wants_events(workload, pods, now):
+        events = []
+        for subject in event_subjects(workload, pods):
+            with suppress(ObjectNotFoundError):
+                events.extend(cluster.events(subject))
+        events.sort(key=lambda event: event.last_seen)
+    sight = lookout.look(workload, pods, events, now)
+    if sight.line is not None:
+        print(sight.line, flush=True)
+    if sight.error is not None:
+        raise sight.error
 
 
 def _await_pods(cluster: Cluster, ref: ResourceRef) -> None:
     """Waits until nothing of a workload runs any more: its end comes before that of all pods."""
 
     def over(workload: Manifest) -> bool:
-        return all(_is_over(pod) for pod in cluster.pods(ref))
+        return all(is_over(pod) for pod in cluster.pods(ref))
 
     with suppress(TimeoutError, ObjectNotFoundError):
         cluster.wait(ref, over, _ENDING_SECONDS)
@@ -139,34 +156,21 @@ def _error_of(
     cluster: Cluster, workload: Manifest, pods: Sequence[Manifest], relay: LogRelay
 ) -> KaptainError | None:
     """Returns why a workload failed; also where it says that it succeeded, but a replica failed."""
-    guilty = culprit(pods)
-    verdict = verdict_of(workload)
-    replicated = workload["kind"] in _REPLICATED
-    if verdict.phase is Phase.SUCCEEDED and not (replicated and guilty is not None):
-        return None
+    main, verdict = main_container(workload), verdict_of(workload)
+    succeeded = verdict.phase is Phase.SUCCEEDED
+    guilty = spoiler(pods, main) if succeeded else culprit(pods, main)
+    if succeeded and (guilty is None or workload["kind"] == "TrainJob"):
+        return None  # what a TrainJob says takes all of its pods into account
     tail = relay.tail
-    if replicated and guilty is not None and guilty not in chief_of(pods):
+    if guilty is not None and guilty not in chief_of(pods):
         tail = cluster.log_tail(ResourceRef.of(guilty), _TAIL_LINES)
         name = guilty["metadata"]["name"]
         print(f"--- the end of the log of {name}:\n{tail}\n---", flush=True)
     return failure(workload, verdict, pods, tail, "")
 
 
-def _is_over(pod: Manifest) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-
-
 def _has_log(pod: Manifest) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Running", "Succeeded", "Failed")
-
-
-def _overtime(ref: ResourceRef, policy: PolicySpec) -> WorkloadTimeoutError:
-    return WorkloadTimeoutError(
-        f"{ref} ran longer than its timeout of {policy.timeout_seconds} s and was ended.",
-        resource=str(ref),
-        reason="DeadlineExceeded",
-        hint="Give more time with timeout=, or make the script faster.",
-    )
 
 
 def _deleted(ref: ResourceRef, relay: LogRelay) -> WorkloadLostError:
