@@ -20,7 +20,7 @@ KaptainError
 │   ├── InitContainerError           a container that runs before the script failed
 │   ├── QuotaExceededError           the quota of the namespace leaves no room
 │   ├── PodSecurityError             the namespace allows no such pods
-│   ├── AdmissionDeniedError         a webhook or another rule of the cluster refuses the pods
+│   ├── PodsRefusedError             a webhook or another rule of the cluster refuses the pods
 │   └── OperatorMissingError         what should look after the work isn't there, or doesn't run
 ├── WorkloadFailedError              the work began and did not succeed
 │   ├── ScriptFailedError            the training script ended with an exit code other than 0
@@ -54,7 +54,6 @@ from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
-    "AdmissionDeniedError",
     "ClusterError",
     "ClusterUnavailableError",
     "ConfigurationError",
@@ -74,6 +73,7 @@ __all__ = [
     "ObjectNotFoundError",
     "OperatorMissingError",
     "PodSecurityError",
+    "PodsRefusedError",
     "QuotaExceededError",
     "ResourceExpiredError",
     "RunCancelledError",
@@ -223,7 +223,7 @@ class PodSecurityError(WorkloadDeploymentError):
     """Raised when the Pod Security of the namespace refuses the pods of the work."""
 
 
-class AdmissionDeniedError(WorkloadDeploymentError):
+class PodsRefusedError(WorkloadDeploymentError):
     """Raised when a webhook or another rule of the cluster refuses the pods of the work."""
 
 

@@ -6,15 +6,15 @@ why it failed, and a `Lookout` sees what conditions don't say: pods that never s
 
 from .failures import failure
 from .grace import GracePeriods
-from .lookout import Lookout, Sight, event_subjects
+from .lookout import Look, Lookout, event_subjects
 from .pods import chief_of, culprit, is_over, spoiler
 from .verdicts import Phase, Verdict, main_container, verdict_of
 
 __all__ = [
     "GracePeriods",
+    "Look",
     "Lookout",
     "Phase",
-    "Sight",
     "Verdict",
     "chief_of",
     "culprit",

@@ -15,7 +15,7 @@ from .trouble import Trouble
 from .troubles import stuck, stuck_pod, troubles
 from .verdicts import Phase, overdue_seconds, verdict_of
 
-__all__ = ["Lookout", "Sight", "event_subjects"]
+__all__ = ["Look", "Lookout", "event_subjects"]
 
 _LINGERS = timedelta(seconds=60)
 """Trouble that is back so soon, as a container that crashes again, was never gone."""
@@ -27,7 +27,7 @@ _OVERTIME_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Sight:
+class Look:
     """What one look at a workload showed.
 
     Attributes:
@@ -90,7 +90,7 @@ class Lookout:
         pods: Sequence[Manifest],
         events: Sequence[Event] | None,
         now: datetime,
-    ) -> Sight:
+    ) -> Look:
         """Looks once.
 
         Args:
@@ -102,16 +102,16 @@ class Lookout:
         if events is not None:
             self._events = tuple(events)
         if verdict_of(workload).phase is not Phase.ACTIVE:
-            return Sight()
+            return Look()
         self._now = now
         held = [self._hold(trouble, now) for trouble in troubles(workload, pods, self._events)]
         for one in held:
             limit = self._grace.seconds(one.trouble.name)
             if limit is not None and (now - one.since).total_seconds() >= limit:
-                return Sight(error=one.trouble.error)
+                return Look(error=one.trouble.error)
         if overdue_seconds(workload, self._limit, now) > _OVERTIME_SECONDS:
-            return Sight(error=self.explained(overtime(workload, self._limit)))
-        return Sight(line=self._news(held[0], now) if held else None)
+            return Look(error=self.explained(overtime(workload, self._limit)))
+        return Look(line=self._news(held[0], now) if held else None)
 
     def explained(self, error: KaptainError) -> KaptainError:
         """Returns what lies behind an error: the trouble that held until then, if any did.

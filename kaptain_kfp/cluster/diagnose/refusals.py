@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from kaptain_kfp.cluster.base import Event, Manifest
 from kaptain_kfp.exceptions import (
-    AdmissionDeniedError,
     PodSecurityError,
+    PodsRefusedError,
     QuotaExceededError,
     WorkloadDeploymentError,
 )
@@ -73,35 +73,35 @@ _RULES = (
     _Rule(
         r"(maximum|minimum) .* usage per|LimitRange",
         "Admission",
-        AdmissionDeniedError,
+        PodsRefusedError,
         "LimitRange",
         "Stay within the namespace's LimitRange with cpu= and memory=.",
     ),
     _Rule(
         r"failed calling webhook",
         "WebhookDown",
-        AdmissionDeniedError,
+        PodsRefusedError,
         "WebhookDown",
         "A webhook of the cluster doesn't answer: see the pods that serve it.",
     ),
     _Rule(
         r"admission webhook .* denied the request",
         "Admission",
-        AdmissionDeniedError,
+        PodsRefusedError,
         "AdmissionDenied",
         "Do as the webhook says, or ask whoever runs the cluster.",
     ),
     _Rule(
         r"error looking up service account|serviceaccount \S+ not found",
         "Refused",
-        AdmissionDeniedError,
+        PodsRefusedError,
         "ServiceAccountMissing",
         "Make that ServiceAccount in the namespace.",
     ),
     _Rule(
         r"is forbidden",
         "Admission",
-        AdmissionDeniedError,
+        PodsRefusedError,
         "Forbidden",
         "A rule of the cluster forbids such pods: see the message.",
     ),

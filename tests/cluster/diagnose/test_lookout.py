@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kaptain_kfp.cluster.base import Event
-from kaptain_kfp.cluster.diagnose import GracePeriods, Lookout, Sight, event_subjects
+from kaptain_kfp.cluster.diagnose import GracePeriods, Look, Lookout, event_subjects
 from kaptain_kfp.exceptions import (
     ImagePullError,
     InitContainerError,
@@ -50,7 +50,7 @@ class Watched:
 
     def at(
         self, seconds: float, pods: Sequence[Any], events: Sequence[Event] | None = None
-    ) -> Sight:
+    ) -> Look:
         return self.lookout.look(self.workload, pods, events, START + timedelta(seconds=seconds))
 
     def until_error(self, pods: Sequence[Any], events: Sequence[Event] | None = None) -> Any:
@@ -92,7 +92,7 @@ def test_somebody_who_suspends_it_may_take_all_time() -> None:
     held = job({"type": "Suspended", "message": "Job suspended"})
     watched = Watched(held)
     assert watched.at(0, []).line == "waiting: Job/j is suspended: Job suspended"
-    assert watched.at(10**6, []) == Sight()
+    assert watched.at(10**6, []) == Look()
 
 
 def test_each_change_is_said_once_with_its_time() -> None:
@@ -102,7 +102,7 @@ def test_each_change_is_said_once_with_its_time() -> None:
         "waiting: 0/3 nodes are available: 3 Insufficient nvidia.com/gpu (asked for 2); "
         "0 s of 600 s"
     )
-    assert watched.at(10, unscheduled()) == Sight()
+    assert watched.at(10, unscheduled()) == Look()
     other = watched.at(42, unscheduled("0/4 nodes are available: 4 Insufficient nvidia.com/gpu."))
     assert other.line is not None and other.line.endswith("(asked for 2); 42 s of 600 s")
 
@@ -113,7 +113,7 @@ def test_back_off_and_error_are_one_trouble_and_the_better_word_stays() -> None:
     assert watched.at(0, image("manifest unknown")).line is not None
     for seconds in range(1, 60):
         sight = watched.at(seconds, vague if seconds % 2 else image("manifest unknown"))
-        assert sight == Sight()
+        assert sight == Look()
     error = watched.at(60, vague).error
     assert error is not None and "manifest unknown" in error.message
 
@@ -123,7 +123,7 @@ def test_trouble_that_comes_back_at_once_was_never_gone() -> None:
     loop = [pod(container(waiting={"reason": "CrashLoopBackOff"}, last=ended(1), restarts=2))]
     for seconds in range(0, 300, 40):
         assert watched.at(seconds, loop).error is None
-        assert watched.at(seconds + 20, RUNNING) == Sight()
+        assert watched.at(seconds + 20, RUNNING) == Look()
     assert type(watched.at(300, loop).error) is ScriptFailedError
 
 
@@ -143,7 +143,7 @@ def test_a_machine_that_slept_does_not_count_its_sleep() -> None:
 def test_a_limit_that_the_operator_ignores_is_kept() -> None:
     lookout = Lookout(60)
     workload = replicated("PyTorchJob", activeDeadlineSeconds=60)
-    assert lookout.look(workload, RUNNING, None, START + timedelta(seconds=90)) == Sight()
+    assert lookout.look(workload, RUNNING, None, START + timedelta(seconds=90)) == Look()
     error = lookout.look(workload, RUNNING, None, START + timedelta(seconds=91)).error
     assert type(error) is WorkloadTimeoutError
     assert error.message == "PyTorchJob/j ran longer than its timeout of 60 s and was ended."
@@ -188,7 +188,7 @@ def test_events_are_forgotten_once_the_work_goes_on() -> None:
     assert asked(watched.lookout, watched.workload, [], 6) == [5]
     watched.at(6, [], [QUOTA])
     assert asked(watched.lookout, watched.workload, RUNNING, 1) == []
-    assert watched.at(7, []) == Sight(), "what is missing isn't known yet"
+    assert watched.at(7, []) == Look(), "what is missing isn't known yet"
     assert asked(watched.lookout, watched.workload, [], 6) == [5]
 
 

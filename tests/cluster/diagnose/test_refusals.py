@@ -6,8 +6,8 @@ import pytest
 
 from kaptain_kfp.cluster.diagnose.refusals import refusal
 from kaptain_kfp.exceptions import (
-    AdmissionDeniedError,
     PodSecurityError,
+    PodsRefusedError,
     QuotaExceededError,
     WorkloadDeploymentError,
 )
@@ -41,19 +41,19 @@ FORBIDDEN = 'Error creating: pods "j-abc" is forbidden: '
         (
             "maximum memory usage per Container is 1Gi, but limit is 2Gi",
             "Admission",
-            AdmissionDeniedError,
+            PodsRefusedError,
             "LimitRange",
         ),
         (
             'error looking up service account ns/x: serviceaccount "x" not found',
             "Refused",
-            AdmissionDeniedError,
+            PodsRefusedError,
             "ServiceAccountMissing",
         ),
         (
             "no PriorityClass with name x was found",
             "Admission",
-            AdmissionDeniedError,
+            PodsRefusedError,
             "Forbidden",
         ),
     ],
