@@ -44,6 +44,9 @@ KaptainError
     ├── ObjectConflictError          the object changed since it was read
     ├── ObjectInvalidError           the object breaks a rule of its kind
     ├── ForeignObjectError           the name is taken by an object that isn't ours
+    ├── AccessDeniedError            the credentials don't allow it, or nobody knows them
+    ├── AdmissionDeniedError         a quota, Pod Security or a webhook refuses the object
+    ├── NotInstalledError            the cluster doesn't know this kind: its operator is missing
     ├── ResourceExpiredError         the asked-for resourceVersion is too old
     └── ClusterUnavailableError      the cluster can't be reached
 """
@@ -54,6 +57,8 @@ from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
+    "AccessDeniedError",
+    "AdmissionDeniedError",
     "ClusterError",
     "ClusterUnavailableError",
     "ConfigurationError",
@@ -67,6 +72,7 @@ __all__ = [
     "ModelAlreadyExistsException",
     "ModelDeploymentException",
     "ModelValidationException",
+    "NotInstalledError",
     "ObjectConflictError",
     "ObjectExistsError",
     "ObjectInvalidError",
@@ -336,6 +342,18 @@ class ObjectInvalidError(ClusterError):
 
 class ForeignObjectError(ClusterError):
     """Raised when a name is taken by an object that this package didn't make for that model."""
+
+
+class AccessDeniedError(ClusterError):
+    """Raised when the credentials don't allow a request, or the cluster doesn't accept them."""
+
+
+class AdmissionDeniedError(ClusterError):
+    """Raised when a quota, Pod Security or an admission webhook refuses an object."""
+
+
+class NotInstalledError(ClusterError):
+    """Raised when the cluster doesn't know a kind of objects: its operator isn't installed."""
 
 
 class ResourceExpiredError(ClusterError):

@@ -22,7 +22,12 @@ from kaptain_kfp.cluster.diagnose import (
     spoiler,
     verdict_of,
 )
-from kaptain_kfp.exceptions import KaptainError, ObjectNotFoundError, WorkloadLostError
+from kaptain_kfp.exceptions import (
+    ClusterError,
+    KaptainError,
+    ObjectNotFoundError,
+    WorkloadLostError,
+)
 from kaptain_kfp.specs import PolicySpec
 
 from .relay import LogRelay
@@ -91,28 +96,25 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     step.on_cancel(lambda: cluster.delete(ref))
     relay = LogRelay(cluster)
     lookout = Lookout(policy.timeout_seconds, GracePeriods(policy.pending_seconds))
-    latest: Manifest = {}
 
-    def over(found: Manifest) -> bool:
-        nonlocal latest
-        latest = found
-        return verdict_of(found).phase is not Phase.ACTIVE
-
-    def look_after() -> None:
-        pods = cluster.pods(ref)
+    def over(workload: Manifest, pods: Sequence[Manifest]) -> bool:
+        if verdict_of(workload).phase is not Phase.ACTIVE:
+            return True
         relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
-        _look(cluster, lookout, latest, pods)
+        _look(cluster, lookout, workload, pods)
+        return False
 
     try:
-        workload = cluster.wait(ref, over, tick=look_after)
+        workload, pods = cluster.attend(ref, over)
     except ObjectNotFoundError as error:
         raise _deleted(ref, relay) from error
+    except ClusterError:
+        raise  # The work goes on unseen; the next try of the step finds it.
     except KaptainError as error:
         error.log_tail = error.log_tail or relay.tail or None
         cluster.delete(ref)
         raise
-    _await_pods(cluster, ref)
-    pods = cluster.pods(ref)
+    pods = _ended_pods(cluster, ref, pods)
     relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
     relay.finish()
     failed = _error_of(cluster, workload, pods, relay)
@@ -132,7 +134,7 @@ def _look(
     if lookout.wants_events(workload, pods, now):
         events = []
         for subject in event_subjects(workload, pods):
-            with suppress(ObjectNotFoundError):
+            with suppress(ClusterError):  # one may do without
                 events.extend(cluster.events(subject))
         events.sort(key=lambda event: event.last_seen)
     sight = lookout.look(workload, pods, events, now)
@@ -142,14 +144,23 @@ def _look(
         raise sight.error
 
 
-def _await_pods(cluster: Cluster, ref: ResourceRef) -> None:
-    """Waits until nothing of a workload runs any more: its end comes before that of all pods."""
+def _ended_pods(
+    cluster: Cluster, ref: ResourceRef, pods: Sequence[Manifest]
+) -> Sequence[Manifest]:
+    """Returns the pods once none runs any more: a workload's end comes before that of all pods.
 
-    def over(workload: Manifest) -> bool:
-        return all(is_over(pod) for pod in cluster.pods(ref))
+    Those that don't end in time, or whose workload is gone by then, are returned as seen last.
+    """
+    seen = pods
+
+    def over(_: Manifest, now: Sequence[Manifest]) -> bool:
+        nonlocal seen
+        seen = now
+        return all(is_over(pod) for pod in now)
 
     with suppress(TimeoutError, ObjectNotFoundError):
-        cluster.wait(ref, over, _ENDING_SECONDS)
+        cluster.attend(ref, over, _ENDING_SECONDS)
+    return seen
 
 
 def _error_of(

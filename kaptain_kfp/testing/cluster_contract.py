@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -30,6 +30,9 @@ class ClusterContract:
 
     image = "kaptain.local/host"
     """An image with ``sh``."""
+
+    unknown_run_is_cancelled = True
+    """What the cluster says of a pipeline run that it doesn't know."""
 
     def job(self, cluster: Cluster, script: str, *, model: str = "dev/m", **spec: Any) -> Manifest:
         """Returns a Job that runs a shell script."""
@@ -163,6 +166,29 @@ class ClusterContract:
         with pytest.raises(Enough):
             cluster.wait(ref, lambda found: False, PATIENCE, tick)
 
+    def test_attend_sees_the_workload_with_its_pods(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "sleep 1.5; exit 7"))
+        calls = 0
+        phases: list[str] = []
+
+        def over(workload: Manifest, pods: Sequence[Manifest]) -> bool:
+            nonlocal calls
+            calls += 1
+            phases.extend(str(pod["status"]["phase"]) for pod in pods)
+            return verdict_of(workload).phase is not Phase.ACTIVE and phases[-1:] == ["Failed"]
+
+        workload, pods = cluster.attend(ref, over, PATIENCE)
+        assert ResourceRef.of(workload) == ref
+        (pod,) = pods
+        assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 7
+        assert "Running" in phases
+        assert calls > 3, "at every change, and about once a second"
+
+    def test_attend_gives_up_in_time(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "true", suspend=True))
+        with pytest.raises(TimeoutError, match=ref.name):
+            cluster.attend(ref, lambda found, pods: bool(pods), 0.2)
+
     def test_wait_notices_a_deletion(self, cluster: Cluster) -> None:
         ref = cluster.apply(self.job(cluster, "true", suspend=True))
         timer = threading.Timer(0.2, lambda: cluster.delete(ref))
@@ -204,5 +230,5 @@ class ClusterContract:
         self.eventually(lambda: not list(cluster.list("Pod")), "no pod is left")
         cluster.delete(ref)
 
-    def test_an_unknown_run_counts_as_cancelled(self, cluster: Cluster) -> None:
-        assert cluster.run_cancelled(str(uuid.uuid4())) is True
+    def test_what_became_of_an_unknown_run(self, cluster: Cluster) -> None:
+        assert cluster.run_cancelled(str(uuid.uuid4())) is self.unknown_run_is_cancelled

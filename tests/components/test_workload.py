@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -83,23 +84,18 @@ class Frames(Cluster):
             "status": {"startTime": moment(frame.started), "conditions": conditions},
         }
 
-    def wait(
-        self,
-        ref: ResourceRef,
-        until: Callable[[Manifest], bool],
-        timeout: float | None = None,
-        tick: Callable[[], None] | None = None,
-    ) -> Manifest:
-        while not until(found := self.get(ref)):
-            if tick is not None:
-                tick()
-            if len(self._frames) == 1 and timeout is not None:
-                raise TimeoutError
-            if time.monotonic() - self._began < self._frames[0].lasts:
-                time.sleep(0.05)  # between two ticks
-            else:
-                self._frames.pop(0)
-        return found
+    @contextmanager
+    def observe(self, ref: ResourceRef, *, pods: bool = False) -> Iterator[Frames]:
+        yield self
+
+    def look(self) -> tuple[Manifest, Sequence[Manifest]]:
+        return self.get(self.ref), self.pods(self.ref)
+
+    def pause(self, seconds: float) -> None:
+        if time.monotonic() - self._began < self._frames[0].lasts:
+            time.sleep(0.05)  # between two ticks
+        else:
+            self._frames.pop(0)
 
     def pods(self, ref: ResourceRef) -> Sequence[Manifest]:
         return self._frames[0].pods
