@@ -25,7 +25,7 @@ from .provider import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["S3ConfigurationProvider", "S3Credentials"]
+__all__ = ["S3_VARIABLES", "S3ConfigurationProvider", "S3Credentials"]
 
 _DEFAULT_REGION = "us-east-1"
 
@@ -38,6 +38,9 @@ _VARIABLES = {
     "s3_signature_version": "S3_SIGNATURE_VERSION",
     "s3_force_path_style": "S3_FORCE_PATH_STYLE",
 }
+S3_VARIABLES = tuple(_VARIABLES.values())
+"""The environment variables that open a store, and the entries of its Secret."""
+
 _REQUIRED = ("aws_access_key_id", "aws_secret_access_key")
 _CREDENTIALS = (*_REQUIRED, "aws_session_token")
 _FILE_REMEDY = (
