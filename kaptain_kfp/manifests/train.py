@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from kaptain_kfp.model.frameworks import ModelFramework
 from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
@@ -62,7 +62,7 @@ def training_job(
     """
     labels = names.labels_for(model.id, revision=identity.revision, run_id=run_id)
     framework = ModelFramework.of(model.framework)
-    kind: str = framework.job_kind
+    kind: Literal["TFJob", "PyTorchJob", "TrainJob", "Job"] = framework.job_kind
     if form != "operator" and kind != "Job":
         kind, arguments = "TrainJob", [main_file, *arguments]
     main = container(
