@@ -13,6 +13,7 @@ from kaptain_kfp.cluster.diagnose import (
     GracePeriods,
     Lookout,
     Phase,
+    Verdict,
     chief_of,
     culprit,
     event_subjects,
@@ -101,7 +102,7 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
         if verdict_of(workload).phase is not Phase.ACTIVE:
             return True
         relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
-        _look(cluster, lookout, workload, pods)
+        _look(cluster, lookout, workload, pods, relay)
         return False
 
     try:
@@ -110,8 +111,7 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
         raise _deleted(ref, relay) from error
     except ClusterError:
         raise  # The work goes on unseen; the next try of the step finds it.
-    except KaptainError as error:
-        error.log_tail = error.log_tail or relay.tail or None
+    except KaptainError:
         cluster.delete(ref)
         raise
     pods = _ended_pods(cluster, ref, pods)
@@ -126,7 +126,11 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
 
 
 def _look(
-    cluster: Cluster, lookout: Lookout, workload: Manifest, pods: Sequence[Manifest]
+    cluster: Cluster,
+    lookout: Lookout,
+    workload: Manifest,
+    pods: Sequence[Manifest],
+    relay: LogRelay,
 ) -> None:
     """Looks whether a workload goes on; says what it waits for, raises why it waits in vain."""
     now = datetime.now(timezone.utc)
@@ -137,11 +141,16 @@ def _look(
             with suppress(ClusterError):  # one may do without
                 events.extend(cluster.events(subject))
         events.sort(key=lambda event: event.last_seen)
-    sight = lookout.look(workload, pods, events, now)
-    if sight.line is not None:
-        print(sight.line, flush=True)
-    if sight.error is not None:
-        raise sight.error
+    seen = lookout.look(workload, pods, events, now)
+    if seen.line is not None:
+        print(seen.line, flush=True)
+    if seen.error is not None:
+        guilty = culprit(pods, main_container(workload))
+        tail = _tail_of(cluster, guilty, pods, relay)
+        if seen.crashed:  # the log may tell more than the status of its pod
+            raise failure(workload, Verdict(Phase.FAILED), pods, tail, "")
+        seen.error.log_tail = seen.error.log_tail or tail or None
+        raise seen.error
 
 
 def _ended_pods(
@@ -172,12 +181,19 @@ def _error_of(
     guilty = spoiler(pods, main) if succeeded else culprit(pods, main)
     if succeeded and (guilty is None or workload["kind"] == "TrainJob"):
         return None  # what a TrainJob says takes all of its pods into account
-    tail = relay.tail
-    if guilty is not None and guilty not in chief_of(pods):
-        tail = cluster.log_tail(ResourceRef.of(guilty), _TAIL_LINES)
-        name = guilty["metadata"]["name"]
-        print(f"--- the end of the log of {name}:\n{tail}\n---", flush=True)
-    return failure(workload, verdict, pods, tail, "")
+    return failure(workload, verdict, pods, _tail_of(cluster, guilty, pods, relay), "")
+
+
+def _tail_of(
+    cluster: Cluster, guilty: Manifest | None, pods: Sequence[Manifest], relay: LogRelay
+) -> str:
+    """Returns the last log lines of the pod that tells; shows them where nobody saw them yet."""
+    if guilty is None or guilty in chief_of(pods):
+        return relay.tail
+    tail = cluster.log_tail(ResourceRef.of(guilty), _TAIL_LINES)
+    name = guilty["metadata"]["name"]
+    print(f"--- the end of the log of {name}:\n{tail}\n---", flush=True)
+    return tail
 
 
 def _has_log(pod: Manifest) -> bool:

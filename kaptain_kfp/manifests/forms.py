@@ -11,13 +11,19 @@ from kaptain_kfp.model.frameworks import ModelFramework
 
 from .trainjob import TrainJobForm, runtime_of
 
-__all__ = ["Installed", "TrainingForm", "spec_fields", "training_form"]
+__all__ = ["SCHEMA_PATHS", "Installed", "TrainingForm", "installed_by", "training_form"]
 
 TrainingForm = Literal["operator", "runtimePatches", "podTemplateOverrides"]
 """``operator`` for TFJobs and PyTorchJobs, else the form of TrainJobs."""
 
 Installed = Mapping[str, Collection[str]]
 """Kind → the fields of its spec, for the kinds of training jobs that a cluster has."""
+
+SCHEMA_PATHS: Mapping[str, tuple[str, ...]] = {
+    "/openapi/v3/apis/kubeflow.org/v1": ("TFJob", "PyTorchJob"),
+    "/openapi/v3/apis/trainer.kubeflow.org/v1alpha1": ("TrainJob",),
+}
+"""Where an API server says what training jobs it has: path → kinds."""
 
 _FORMS: tuple[TrainJobForm, ...] = ("runtimePatches", "podTemplateOverrides")
 _TOO_OLD = "podSpecOverrides"
@@ -54,16 +60,23 @@ def training_form(
     return "runtimePatches" if installed is None else _form_of(installed)
 
 
-def spec_fields(document: Mapping[str, Any], kind: str) -> frozenset[str] | None:
-    """Returns the fields of a kind's spec by the OpenAPI document of its group and version.
+def installed_by(documents: Mapping[str, Mapping[str, Any] | None]) -> Installed:
+    """Returns what a cluster has, by its own OpenAPI documents, which everybody may read.
 
     Args:
-        document: What an API server has under ``/openapi/v3/apis/<group>/<version>``.
-        kind: E.g. ``TrainJob``.
-
-    Returns:
-        Their names; None where it isn't in there.
+        documents: Key of `SCHEMA_PATHS` → what the API server has there; None or missing for 404.
     """
+    found = {}
+    for group, kinds in SCHEMA_PATHS.items():
+        for kind in kinds:
+            fields = _spec_fields(documents.get(group) or {}, kind)
+            if fields is not None:
+                found[kind] = fields
+    return found
+
+
+def _spec_fields(document: Mapping[str, Any], kind: str) -> frozenset[str] | None:
+    """Returns the fields of a kind's spec; None where the document doesn't have the kind."""
     for schema in ((document.get("components") or {}).get("schemas") or {}).values():
         told = schema.get("x-kubernetes-group-version-kind") or ()
         if any(one.get("kind") == kind for one in told):

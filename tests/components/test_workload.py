@@ -22,6 +22,7 @@ from kaptain_kfp.exceptions import (
     QuotaExceededError,
     ScriptFailedError,
     WorkloadLostError,
+    WorkloadOutOfMemoryError,
     WorkloadTimeoutError,
 )
 from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, PolicySpec, SourceSpec, StoreSpec
@@ -54,11 +55,19 @@ class Frame:
 class Frames(Cluster):
     """A cluster with one workload, which goes on by one frame at each tick."""
 
-    def __init__(self, kind: str, *frames: Frame, said: Sequence[Event] = (), log: str = "") -> None:
+    def __init__(
+        self,
+        kind: str,
+        *frames: Frame,
+        said: Sequence[Event] = (),
+        log: str = "",
+        tail: str = "",
+    ) -> None:
         self.ref = ResourceRef("kubeflow.org/v1", kind, "ns", "j", "u")
         self._frames = list(frames)
         self._said = said
         self._log = log
+        self._end_of_log = tail
         self._began = time.monotonic()
         self.asked = 0
         self.deleted: list[ResourceRef] = []
@@ -108,7 +117,7 @@ class Frames(Cluster):
         yield from self._log.splitlines()
 
     def log_tail(self, pod: ResourceRef, lines: int = 30) -> str:
-        return f"the end of {pod.name}"
+        return self._end_of_log or f"the end of {pod.name}"
 
     def delete(self, ref: ResourceRef, *, propagation: Propagation = "Background") -> None:
         self.deleted.append(ref)
@@ -209,6 +218,20 @@ def test_a_limit_that_the_operator_ignores_ends_the_job(follow: Callable[..., Fi
     cluster = Frames("PyTorchJob", Frame(pods=RUNNING.pods, started=-100), RUNNING, log="epoch 1")
     error = failed(follow, cluster, timeout_seconds=60)
     assert type(error) is WorkloadTimeoutError and cluster.deleted == [cluster.ref]
+
+
+def test_a_script_that_failed_beside_a_sidecar_tells_by_its_log(
+    follow: Callable[..., Finished],
+) -> None:
+    worker = pod("j-worker-0", "Running", 1)
+    sidecar = {"name": "istio-proxy", "state": {"running": {"startedAt": moment(0)}}}
+    worker["status"]["containerStatuses"].insert(0, sidecar)
+    stuck = Frame(pods=[pod("j-master-0", "Running"), worker], lasts=60)
+    cluster = Frames("PyTorchJob", stuck, tail="epoch 1\nKilled")
+    error = failed(follow, cluster, pending_seconds=0)
+    assert type(error) is WorkloadOutOfMemoryError
+    assert error.resource == "Pod/j-worker-0" and error.log_tail == "epoch 1\nKilled"
+    assert cluster.deleted == [cluster.ref]
 
 
 def test_an_image_that_is_not_there(

@@ -15,8 +15,11 @@ from kaptain_kfp.cluster.base import Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import Phase, Verdict, chief_of, verdict_of
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.exceptions import ContainerConfigurationError, ScriptFailedError
+from kaptain_kfp.local.controllers import load_controllers
 from kaptain_kfp.local.podspec import HOST_IMAGE
+from kaptain_kfp.manifests.forms import training_form
 from kaptain_kfp.manifests.names import labels_for
+from kaptain_kfp.model.frameworks import ModelFramework
 from kaptain_kfp.testing.homes import pod_processes
 
 from .conftest import PATIENCE, MakeModel
@@ -77,6 +80,12 @@ def test_jobs_side_by_side_meet_among_themselves(kaptain_home: Path) -> None:
         assert finish(cluster, ref) == Verdict(Phase.SUCCEEDED, "AllJobsCompleted", message)
         log = list(cluster.logs(ResourceRef.of(chief(cluster, ref))))
         assert log == ["met [1, 2] processes 1"]
+
+
+def test_what_the_cluster_says_that_it_has(kaptain_home: Path) -> None:
+    kinds = LocalCluster(kaptain_home).training_kinds()
+    assert set(kinds) == {"TFJob", "PyTorchJob", "TrainJob"} <= set(load_controllers())
+    assert training_form(ModelFramework.PYTORCH, "trainer", kinds) == "runtimePatches"
 
 
 def test_a_deadline_ends_the_nodes(kaptain_home: Path) -> None:

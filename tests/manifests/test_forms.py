@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kaptain_kfp.exceptions import OperatorMissingError
-from kaptain_kfp.manifests.forms import spec_fields, training_form
+from kaptain_kfp.manifests.forms import SCHEMA_PATHS, installed_by, training_form
 from kaptain_kfp.model.frameworks import ModelFramework
 
 OPERATOR: dict[str, tuple[str, ...]] = {"TFJob": ("tfReplicaSpecs",), "PyTorchJob": ()}
@@ -84,6 +84,10 @@ def test_fields_by_a_servers_own_document() -> None:
             }
         },
     }
-    assert spec_fields(document, "TrainJob") == {"trainer", "runtimePatches"}
-    assert spec_fields(document, "TFJob") is None
-    assert spec_fields({}, "TrainJob") is None
+    trainer = "/openapi/v3/apis/trainer.kubeflow.org/v1alpha1"
+    operator = "/openapi/v3/apis/kubeflow.org/v1"
+    assert {trainer, operator} == set(SCHEMA_PATHS)
+    expected = {"TrainJob": {"trainer", "runtimePatches"}}
+    assert installed_by({trainer: document, operator: None}) == expected
+    assert installed_by({operator: document}) == {}, "it has other kinds"
+    assert installed_by({}) == {}

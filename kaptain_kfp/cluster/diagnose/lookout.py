@@ -33,10 +33,12 @@ class Look:
     Attributes:
         line: News for whoever waits; None where there are none.
         error: Why waiting longer is in vain; None while there is hope.
+        crashed: Whether that is how a container ended, of which its log may tell more.
     """
 
     line: str | None = None
     error: KaptainError | None = None
+    crashed: bool = False
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Lookout:
         for one in held:
             limit = self._grace.seconds(one.trouble.name)
             if limit is not None and (now - one.since).total_seconds() >= limit:
-                return Look(error=one.trouble.error)
+                return Look(error=one.trouble.error, crashed=one.trouble.name == "Crash")
         if overdue_seconds(workload, self._limit, now) > _OVERTIME_SECONDS:
             return Look(error=self.explained(overtime(workload, self._limit)))
         return Look(line=self._news(held[0], now) if held else None)

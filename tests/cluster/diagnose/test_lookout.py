@@ -20,7 +20,19 @@ from kaptain_kfp.exceptions import (
     WorkloadUnschedulableError,
 )
 
-from .conftest import START, at, container, ended, event, job, pod, replica, replicated, trainjob
+from .conftest import (
+    START,
+    at,
+    container,
+    ended,
+    event,
+    job,
+    node,
+    pod,
+    replica,
+    replicated,
+    trainjob,
+)
 
 RUNNING = [pod(container(running={"startedAt": at(0)}), phase="Running")]
 CREATING = [pod(container(waiting={"reason": "ContainerCreating"}))]
@@ -86,6 +98,14 @@ def test_an_operator_that_says_nothing() -> None:
 
 def test_the_patience_can_be_set() -> None:
     assert Watched(pending_seconds=5).until_error(unscheduled()) == (5, WorkloadUnschedulableError)
+
+
+def test_a_crash_of_a_trainjob_is_told_as_one() -> None:
+    crashed = [node(0, container("node", terminated=ended(3)), phase="Failed")]
+    watched = Watched(trainjob(nodes=1))
+    assert watched.at(0, crashed).error is None
+    look = watched.at(5, crashed)
+    assert type(look.error) is ScriptFailedError and look.crashed
 
 
 def test_somebody_who_suspends_it_may_take_all_time() -> None:
