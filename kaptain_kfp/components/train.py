@@ -110,7 +110,7 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
     context = step.context
     revision = names.identity(context.run_id, context.dag_id, context.task).revision
     framework = ModelFramework.of(step.model.identity.framework)
-    form = training_form(framework, policy.training_api, step.cluster.training_kinds())
+    api = training_form(framework, policy.training_api, step.cluster.training_kinds())
     key = f"{step.model.identity.id}/trained/{revision}"
 
     def manifest_of(attempt: int) -> Mapping[str, Any]:
@@ -127,7 +127,7 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
             workers=int(request.workers),
             resources=resources,
             policy=policy,
-            form=form,
+            api=api,
             main_file=step.model.source.main_file,
         )
 

@@ -36,7 +36,7 @@ def training_job(
     workers: int,
     resources: ResourcesSpec,
     policy: PolicySpec,
-    form: TrainingForm = "operator",
+    api: TrainingForm = "operator",
     main_file: str = "",
 ) -> dict[str, Any]:
     """Returns the manifest of the workload that trains a model.
@@ -54,7 +54,7 @@ def training_job(
         workers: Replicas of a TFJob or PyTorchJob, the chief included.
         resources: For each replica.
         policy: Timeout and ttl; a TrainJob has no ttl.
-        form: Whose training jobs, see `training_form`.
+        api: Whose training jobs, see `training_form`.
         main_file: The script, as the image has it; TrainJobs need to know.
 
     Raises:
@@ -63,7 +63,7 @@ def training_job(
     labels = names.labels_for(model.id, revision=identity.revision, run_id=run_id)
     framework = ModelFramework.of(model.framework)
     kind: Literal["TFJob", "PyTorchJob", "TrainJob", "Job"] = framework.job_kind
-    if form != "operator" and kind != "Job":
+    if api != "operator" and kind != "Job":
         kind, arguments = "TrainJob", [main_file, *arguments]
     main = container(
         name=framework.container_name,
@@ -81,9 +81,9 @@ def training_job(
         "template": pod_template(main, labels=labels),
         "deadline_seconds": policy.timeout_seconds,
     }
-    if form != "operator" and kind == "TrainJob":
+    if api != "operator" and kind == "TrainJob":
         runtime = runtime_of(framework)
-        return train_job(form, runtime=runtime, command=("torchrun",), workers=workers, **common)
+        return train_job(api, runtime=runtime, command=("torchrun",), workers=workers, **common)
     common["ttl_seconds_after_finished"] = policy.ttl_seconds_after_finished
     if kind == "TFJob" or kind == "PyTorchJob":
         return replicated_job(kind, workers=workers, **common)

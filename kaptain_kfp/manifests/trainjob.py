@@ -133,17 +133,20 @@ def _trainer(main: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
 def _environment(main: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns the variables; a TrainJob can't take a Secret as a whole, so each is named."""
     own = main["env"]
+    taken = {variable["name"] for variable in own}
     secrets = [source["secretRef"]["name"] for source in main.get("envFrom", ())]
-    free = [name for name in S3_VARIABLES if name not in {variable["name"] for variable in own}]
     named = [
-        {
-            "name": name,
-            "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}},
-        }
+        {"name": name, "valueFrom": {"secretKeyRef": _entry(secret, name, needed)}}
         for secret in secrets
-        for name in free
+        for name, needed in S3_VARIABLES.items()
+        if name not in taken
     ]
     return [*named, *own]
+
+
+def _entry(secret: str, key: str, needed: bool) -> dict[str, Any]:
+    reference = {"name": secret, "key": key}
+    return reference if needed else {**reference, "optional": True}
 
 
 def _pod_patch(

@@ -98,7 +98,7 @@ def test_every_trainjob_is_valid(
         workers=workers,
         resources=ResourcesSpec(cpu_limit=cpu, gpu_limit=gpus),
         policy=PolicySpec(timeout_seconds=timeout),
-        form="runtimePatches",
+        api="runtimePatches",
         main_file="train.py",
     )
     validator.validate(made)

@@ -42,7 +42,7 @@ def training(model: ModelIdentity = MODEL, **changes: Any) -> dict[str, Any]:
         "workers": 3,
         "resources": ResourcesSpec(cpu_limit="8", gpu_limit="1"),
         "policy": PolicySpec(timeout_seconds=60, ttl_seconds_after_finished=5),
-        "form": "runtimePatches",
+        "api": "runtimePatches",
         "main_file": "src/train.py",
         **changes,
     }
@@ -106,7 +106,7 @@ def test_golden_of_the_current_form() -> None:
 
 
 def test_golden_of_the_form_before() -> None:
-    assert training(form="podTemplateOverrides")["spec"] == {
+    assert training(api="podTemplateOverrides")["spec"] == {
         "runtimeRef": RUNTIME,
         "trainer": TRAINER,
         "podTemplateOverrides": [
@@ -178,11 +178,17 @@ def test_a_secret_is_named_entry_by_entry_before_what_the_pod_sets_itself() -> N
     trainer = job_of("runtimePatches", template(secrets=["store"]))["trainer"]
     assert "envFrom" not in trainer
     assert trainer["env"][-1] == {"name": "A", "value": "1"}
-    reference = {"name": "store", "key": "AWS_ACCESS_KEY_ID", "optional": True}
-    assert trainer["env"][0] == {
-        "name": "AWS_ACCESS_KEY_ID",
-        "valueFrom": {"secretKeyRef": reference},
-    }
+    entries = {v["name"]: v["valueFrom"]["secretKeyRef"] for v in trainer["env"][:-1]}
+    assert entries["AWS_ACCESS_KEY_ID"] == {"name": "store", "key": "AWS_ACCESS_KEY_ID"}
+    region = {"name": "store", "key": "AWS_REGION", "optional": True}
+    assert entries["AWS_REGION"] == region and len(entries) == 7
+
+
+def test_a_pods_own_variable_wins_over_its_secrets() -> None:
+    own = [{"name": "AWS_REGION", "value": "mine"}]
+    made = template(secrets=["store"], main={"env": own})
+    variables = job_of("runtimePatches", made)["trainer"]["env"]
+    assert [v for v in variables if v["name"] == "AWS_REGION"] == own
 
 
 def test_more_arguments_than_a_trainjob_takes() -> None:

@@ -38,10 +38,10 @@ _VARIABLES = {
     "s3_signature_version": "S3_SIGNATURE_VERSION",
     "s3_force_path_style": "S3_FORCE_PATH_STYLE",
 }
-S3_VARIABLES = tuple(_VARIABLES.values())
-"""The environment variables that open a store, and the entries of its Secret."""
-
 _REQUIRED = ("aws_access_key_id", "aws_secret_access_key")
+S3_VARIABLES = {variable: name in _REQUIRED for name, variable in _VARIABLES.items()}
+"""The environment variables that open a store, which its Secret holds: name → always there."""
+
 _CREDENTIALS = (*_REQUIRED, "aws_session_token")
 _FILE_REMEDY = (
     "It holds a line [default], then aws_access_key_id = ... and aws_secret_access_key = ... "
