@@ -115,6 +115,9 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
         cluster.delete(ref)
         raise
     pods = _ended_pods(cluster, ref, pods)
+    left = [str(pod["metadata"]["name"]) for pod in pods if not is_over(pod)]
+    if left:
+        print(f"warning: {ref} is over, but {', '.join(left)} runs on; delete {ref} to end that.")
     relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
     relay.finish()
     failed = _error_of(cluster, workload, pods, relay)

@@ -101,6 +101,8 @@ class Frames(Cluster):
         return self.get(self.ref), self.pods(self.ref)
 
     def pause(self, seconds: float) -> None:
+        if self._frames[0].conditions:
+            raise TimeoutError("nothing more happens")
         if time.monotonic() - self._began < self._frames[0].lasts:
             time.sleep(0.05)  # between two ticks
         else:
@@ -204,6 +206,14 @@ def test_a_master_that_succeeded_although_a_worker_failed(follow: Callable[..., 
 def test_a_worker_that_fails_once_the_master_is_done(follow: Callable[..., Finished]) -> None:
     over = [pod("j-master-0", "Succeeded", 0, at=10), pod("j-worker-0", "Failed", 1, at=20)]
     assert follow(Frames("PyTorchJob", Frame({"Succeeded": "ok"}, over))).resource
+
+
+def test_workers_that_are_left_running_are_told_of(
+    follow: Callable[..., Finished], capsys: pytest.CaptureFixture[str]
+) -> None:
+    over = [pod("j-master-0", "Succeeded", 0), pod("j-worker-0", "Running")]
+    assert follow(Frames("PyTorchJob", Frame({"Succeeded": "ok"}, over))).resource
+    assert "j-worker-0 runs on; delete PyTorchJob/j" in capsys.readouterr().out
 
 
 def test_evidence_that_the_operator_destroyed(follow: Callable[..., Finished]) -> None:

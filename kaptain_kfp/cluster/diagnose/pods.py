@@ -166,7 +166,9 @@ def _is_chief(pod: Manifest) -> bool:
     labels = labels_of(pod)
     if _REPLICA_TYPE in labels:
         return labels.get(_JOB_ROLE) == "master"
-    return labels.get(_REPLICATED_JOB) == "node" and labels.get(_INDEX) == "0"
+    annotations = pod["metadata"].get("annotations") or {}  # older clusters know no such label
+    index = labels.get(_INDEX) or annotations.get(_INDEX)
+    return labels.get(_REPLICATED_JOB) == "node" and index == "0"
 
 
 def _finished_at(pod: Manifest, main: str) -> str:

@@ -38,6 +38,12 @@ def test_the_chief_of_replicas_and_of_nodes() -> None:
     ]
 
 
+def test_the_first_node_of_an_older_cluster() -> None:
+    older = node(0, metadata={"annotations": {"batch.kubernetes.io/job-completion-index": "0"}})
+    del older["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"]
+    assert chief_of([node(1), older]) == [older]
+
+
 def test_of_replicas_the_first_tells_of_tries_the_last() -> None:
     first, later = over("Worker", 0, 1, 10), over("Master", 0, 1, 20)
     assert culprit([later, first]) is first
