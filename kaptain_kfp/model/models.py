@@ -273,7 +273,9 @@ class Model:
             "args": checked_arguments("args", args),
             "workers": checked_workers(workers),
             "resources": replica.dump(),
-            "policy": checked_policy(timeout, ttl_seconds_after_finished, force_cleanup).dump(),
+            "policy": checked_policy(
+                timeout, ttl_seconds_after_finished, force_cleanup, self.config.training_api
+            ).dump(),
         }
         content = Content.of(self._definition(), self.config)
         world = self._enter("train")
