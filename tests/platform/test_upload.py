@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kaptain_kfp.platform._upload import _s3_client, files_below, target_of
+from kaptain_kfp.platform._s3 import s3_client
+from kaptain_kfp.platform._upload import files_below, target_of
 
 from .conftest import Bucket
 
@@ -126,7 +127,7 @@ def test_where_requests_go(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
-    client = _s3_client(environment)
+    client = s3_client(environment)
 
     def stop(request: Any, **_: Any) -> None:
         raise ConnectionAbortedError(request.url)
