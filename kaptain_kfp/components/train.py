@@ -123,6 +123,7 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
             workers=int(request.workers),
             resources=resources,
             policy=policy,
+            store_secret=step.model.store.secret_name,
         )
 
     ref = find_or_make(step.cluster, manifest_of)

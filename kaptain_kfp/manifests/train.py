@@ -33,6 +33,7 @@ def training_job(
     workers: int,
     resources: ResourcesSpec,
     policy: PolicySpec,
+    store_secret: str | None = None,
 ) -> dict[str, Any]:
     """Returns the manifest of the workload that trains a model.
 
@@ -49,6 +50,7 @@ def training_job(
         workers: Replicas of a TFJob or PyTorchJob, the chief included.
         resources: For each replica.
         policy: Timeout and ttl.
+        store_secret: The Secret that opens where the model goes, if it takes one.
     """
     labels = names.labels_for(model.id, revision=identity.revision, run_id=run_id)
     framework = ModelFramework.of(model.framework)
@@ -58,6 +60,7 @@ def training_job(
         args=arguments,
         environment=training_environment(framework, resources, upload_uri, phase="train"),
         resources=resources,
+        secret_names=(store_secret,) if store_secret else (),
     )
     kind_word = _KIND_WORDS[framework.job_kind]
     common: dict[str, Any] = {

@@ -425,7 +425,8 @@ class Model:
         verbose: bool | None,
         wait: bool,
     ) -> bool:
-        model = content.send(world.store, world.store_spec)
+        model = content.send(world.store, world.store_spec(self.id))
+        world.share_credentials(self.id)
         records = self._records()
         self._last_run = submit(
             world, records, action, content.definition, model, parameters, given

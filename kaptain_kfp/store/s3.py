@@ -195,11 +195,14 @@ class S3Store(Store):
             size = self.size(prefix)
             if size is not None:
                 yield Entry(prefix, size)
+        last = ""
         for page in self._pages(prefix, "" if recursive else "/"):
             for found in page.get("Contents", ()):
                 key = self._key(found["Key"])
-                if is_key(key):
+                # servers of files name what is just being replaced twice
+                if key != last and is_key(key):
                     yield Entry(key, int(found["Size"]))
+                last = key
 
     def _folders(self, prefix: str) -> Iterator[str]:
         start = len(f"{prefix}/") if prefix else 0
