@@ -154,6 +154,13 @@ class S3Store(Store):
         """
         names = self._names(check_prefix(prefix))
         target = Path(target)
+        if "" in names and len(names) > 1:
+            raise StoreError(
+                f"{self.uri_of(prefix)} is both an object and a folder; {target} can't be both.",
+                resource=self.uri_of(prefix),
+                reason="PathTaken",
+                hint="Remove the one or the other in the bucket, or download what lies below.",
+            )
 
         def bring(folder: Path) -> _Names:
             files = [(self._whole(_below(prefix, name)), folder / name) for name in names]

@@ -27,6 +27,7 @@ _Answer = Literal["written", "there", "there after a retry"]
 
 _PAUSE_SECONDS = 0.3
 _CONFLICTS = 10
+_CONFLICT_PAUSE_SECONDS = 0.05
 _THERE = ("PreconditionFailed", "412")
 _CONFLICT = ("ConditionalRequestConflict", "OperationAborted", "409")
 _NOT_KNOWN = ("NotImplemented", "501")
@@ -76,6 +77,8 @@ def _put_new(link: Link, key: str, data: bytes) -> _Answer:
                 condition = {}
             elif code not in _CONFLICT or not left:
                 raise
+            else:
+                time.sleep(_CONFLICT_PAUSE_SECONDS)
     raise AssertionError("the last try returns or raises")
 
 

@@ -117,6 +117,18 @@ class FaultyProxy:
 
         self._add(act, when, times)
 
+    def truncate(self, after: int, *, when: _When = _any, times: int | None = 1) -> None:
+        """Has the server answer, but breaks the connection after so many bytes of its body."""
+
+        def act(handler: _Handler, request: Request) -> bool:
+            status, headers, body = handler.ask(request)
+            told = {"Content-Length": str(len(body)), **headers}
+            handler.reply(status, told, body[:after])
+            handler.hang_up()
+            return True
+
+        self._add(act, when, times)
+
     def delay(self, seconds: float, *, when: _When = _any, times: int | None = 1) -> None:
         """Passes the request on so much later."""
 

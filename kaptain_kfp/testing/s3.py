@@ -32,7 +32,7 @@ __all__ = ["S3Server", "isolate_aws", "s3_error", "serve_moto", "serve_s3"]
 # rclone takes keys of two letters for unknown ones
 _ACCESS_KEY = "kaptain-test-key"
 _SECRET_KEY = "kaptain-test-secret"
-_STARTED = re.compile(r"Starting s3 server on \[(http://127\.0\.0\.1:\d+)/\]")
+_STARTED = re.compile(r"Starting s3 server on \[(https?://127\.0\.0\.1:\d+)/\]")
 _STARTING_SECONDS = 30.0
 _MOTO = """
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -74,12 +74,16 @@ class S3Server:
 
 
 @contextmanager
-def serve_s3(folder: Path, *buckets: str) -> Iterator[S3Server]:
+def serve_s3(
+    folder: Path, *buckets: str, certificate: tuple[Path, Path] | None = None
+) -> Iterator[S3Server]:
     """Serves a folder as long as the context lasts; it answers from the first moment on.
 
     Args:
         folder: Where the buckets are. The server's log is written beside it.
         buckets: Names of buckets that shall be there.
+        certificate: PEM files of a certificate and its key, to speak TLS with; by default it
+            doesn't.
 
     Raises:
         FileNotFoundError: There is no rclone.
@@ -96,6 +100,7 @@ def serve_s3(folder: Path, *buckets: str) -> Iterator[S3Server]:
                 *("--auth-key", f"{_ACCESS_KEY},{_SECRET_KEY}", "--force-path-style"),
                 # no settings of this machine
                 *("--config", ""),
+                *(("--cert", certificate[0], "--key", certificate[1]) if certificate else ()),
             ],
             stdin=subprocess.DEVNULL,
             stdout=file,
