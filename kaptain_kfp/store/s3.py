@@ -92,14 +92,9 @@ class S3Store(Store):
 
     def read(self, key: str) -> bytes:
         """Returns the object's content."""
-        whole = self._whole(check_key(key))
-        client = self._link.client
-        with self._link.place.explained("Reading", whole):
-            try:
-                with client.get_object(Bucket=self._link.bucket, Key=whole)["Body"] as body:
-                    data: bytes = body.read()
-            except client.exceptions.NoSuchKey:
-                raise self._nothing(key) from None
+        data = self._link.get(self._whole(check_key(key)))
+        if data is None:
+            raise self._nothing(key)
         return data
 
     def write(self, key: str, data: bytes) -> None:

@@ -84,24 +84,13 @@ def _put_new(link: Link, key: str, data: bytes) -> _Answer:
 
 def _won(link: Link, key: str, data: bytes, answer: _Answer) -> bool:
     # the answer to our own first try may have been lost on its way
-    return answer == "written" or (answer == "there after a retry" and _content(link, key) == data)
+    return answer == "written" or (answer == "there after a retry" and link.get(key) == data)
 
 
 def _is_ours(link: Link, key: str, data: bytes) -> bool:
     time.sleep(_PAUSE_SECONDS)
-    with link.place.explained("Reading", key):
-        there = _content(link, key)
-    return there is None or there == data  # deleted since: it was written all the same
-
-
-def _content(link: Link, key: str) -> bytes | None:
-    try:
-        body = link.client.get_object(Bucket=link.bucket, Key=key)["Body"]
-    except link.client.exceptions.NoSuchKey:
-        return None
-    with body:
-        content: bytes = body.read()
-    return content
+    # what was deleted since was written all the same
+    return link.get(key) in (None, data)
 
 
 def _was_retried(error: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -17,6 +18,8 @@ __all__ = ["Limits", "Link", "link_to"]
 
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _CONNECTIONS_BESIDE = 4
+_READ_ATTEMPTS = 3
+_BROKEN_OFF = ("IncompleteReadError", "ResponseStreamingError", "ReadTimeoutError")
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,27 @@ class Link:
                 return None
         self._seen = True
         return found
+
+    def get(self, key: str) -> bytes | None:
+        """Returns an object's content, or None where there is none.
+
+        Raises:
+            StoreError: It can't be read.
+        """
+        with self.place.explained("Reading", key):
+            for left in reversed(range(_READ_ATTEMPTS)):
+                try:
+                    body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+                    with closing(body):
+                        content: bytes = body.read()
+                    return content
+                except self.client.exceptions.NoSuchKey:
+                    return None
+                except Exception as error:
+                    # the client repeats requests, but not the reading of answers
+                    if not left or code_of(error) not in _BROKEN_OFF:
+                        raise
+        raise AssertionError("the last try returns or raises")
 
     def _ask_why(self, key: str) -> None:
         """Raises what a HEAD was refused for: its answer has no room for words."""

@@ -34,11 +34,13 @@ class Request:
         method: E.g. ``PUT``.
         path: With its query, as it was sent.
         headers: By names in lower case.
+        client: Host and port that it came from: one for each connection.
     """
 
     method: str
     path: str
     headers: Mapping[str, str]
+    client: tuple[str, int]
 
     @property
     def length(self) -> int:
@@ -198,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path, headers)
+        request = Request(self.command, self.path, headers, self.client_address)
         act = self.server.proxy._fault(request)
         if act is not None and act(self, request):
             return
