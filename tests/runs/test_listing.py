@@ -166,9 +166,12 @@ def test_models_are_those_with_records(tmp_path: Path) -> None:
         "other/records/r-run-submitted.json",
         "other/records/deeper/x.json",
         "third/records/notes.txt",
+        "dev/mnist/v2/records/r-run-submitted.json",
+        "records/first/records/r-run-submitted.json",
+        "un titled/records/r-run-submitted.json",
     ):
         store.write(key, b"{}")
-    assert list_models(store) == ["dev/mnist", "other"]
+    assert list_models(store) == ["dev/mnist", "dev/mnist/v2", "other", "records/first"]
 
 
 @pytest.mark.parametrize(
