@@ -113,7 +113,9 @@ _SETTINGS = _Trouble(
     "Correct S3_SIGNATURE_VERSION, AWS_REGION, AWS_PROFILE or ~/.aws/config, as it says.",
 )
 _OTHERS = _Trouble(
-    "StorageTrouble", "{endpoint} refuses it", "Look that code up in the server's documents."
+    "StorageTrouble",
+    "{endpoint} refuses it",
+    "Look up what it says in the documents of that server.",
 )
 
 _BY_CODE: Mapping[str, _Trouble] = {
@@ -153,7 +155,12 @@ _BY_CLASS: Mapping[str, _Trouble] = {
         ("ConnectionClosedError", "IncompleteReadError", "ResponseStreamingError"), _LOST
     ),
     "HTTPClientError": _LOST,
-    **dict.fromkeys(("ProfileNotFound", "BotoCoreError", "Boto3Error"), _SETTINGS),
+    **dict.fromkeys(
+        ("ProfileNotFound", "ConfigParseError", "UnsupportedSignatureVersionError"), _SETTINGS
+    ),
+    **dict.fromkeys(("UnknownSignatureVersionError", "InvalidRegionError"), _SETTINGS),
+    **dict.fromkeys(("InvalidRetryModeError", "InvalidRetryConfigurationError"), _SETTINGS),
+    **dict.fromkeys(("BotoCoreError", "Boto3Error"), _OTHERS),
 }
 
 _ACTIONS: Mapping[str, str] = {

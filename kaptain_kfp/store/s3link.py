@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import threading
 from collections.abc import Mapping
@@ -75,12 +77,15 @@ class Link:
     def _client(self) -> Any:
         limits = self.limits
         with self.place.explained("Connecting to"):
-            return s3_client(
+            made = s3_client(
                 self._settings,
                 connect_timeout=limits.connect_seconds,
                 read_timeout=limits.read_seconds,
                 max_pool_connections=limits.transfers + _CONNECTIONS_BESIDE,
             )
+        if self._settings.get("S3_ENDPOINT"):
+            made.meta.events.register("before-sign.s3.DeleteObjects", _add_digest)
+        return made
 
     @cached_property
     def place(self) -> Place:
@@ -148,6 +153,12 @@ class Link:
                 raise
             return  # who may not list it learns no more
         self._seen = True
+
+
+def _add_digest(request: Any, **_: Any) -> None:
+    """Adds what older servers demand of this request, and newer clients have given up."""
+    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = base64.b64encode(digest).decode()
 
 
 def link_to(bucket: str, settings: Mapping[str, str], limits: Limits) -> Link:

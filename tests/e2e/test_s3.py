@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kaptain_kfp import Config, Model
+from kaptain_kfp.cluster.base import ResourceRef
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.exceptions import StoreError, UndefinedModelProperty
 from kaptain_kfp.model.states import ModelState
@@ -21,7 +22,8 @@ from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 from kaptain_kfp.runs.base import RunState
 from kaptain_kfp.runs.listing import list_models
 from kaptain_kfp.store.s3 import S3Store
-from kaptain_kfp.testing.s3 import S3Server, isolate_aws, serve_s3
+from kaptain_kfp.testing.faulty_proxy import proxy_to
+from kaptain_kfp.testing.s3 import S3Server, isolate_aws, s3_error, serve_s3
 
 from .conftest import MakeModel
 
@@ -214,6 +216,46 @@ def test_what_cant_be_reached_is_said_before_anything_is_sent(
     assert bucket.keys() == []
     cluster = LocalCluster(kaptain_home)
     assert [o for kind in ("Secret", "Run") for o in cluster.list(kind)] == []
+
+
+def test_a_bucket_that_goes_away_while_a_model_is_trained(
+    make_model: MakeModel,
+    project: Path,
+    kaptain_home: Path,
+    bucket: Bucket,
+    tmp_path: Path,
+    eventually: Callable[[Callable[[], object], str], None],
+) -> None:
+    """The run ends, and says why where it still can; once the bucket is back, so do the records."""
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    with proxy_to(bucket.server.endpoint) as proxy:
+        model = make_model(
+            "import pathlib, time\n"
+            f"pathlib.Path({str(begun)!r}).touch()\n"
+            f"while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\n",
+            config=bucket.config(project, S3_ENDPOINT=proxy.url),
+        )
+        assert model.train({}, wait=False)
+        eventually(begun.exists, "the script began")
+        run = model.last_run
+        assert run is not None
+        proxy.answer(507, s3_error("XMinioStorageFull"), times=None)
+        go.touch()
+        eventually(lambda: run.state.finished, "the run ended")
+        log = "\n".join(LocalCluster(kaptain_home).log_tail(pod) for pod in executors(kaptain_home))
+        assert "has no space for it" in log
+        assert "this couldn't be recorded" in log
+        assert "Traceback" not in log
+        with pytest.raises(StoreError, match="has no space for it"):
+            model.history()
+        proxy.heal()
+        assert [record.event for record in model.history()] == ["submitted", "outcome", "closed"]
+        assert model.state is ModelState.UNTRAINED
+
+
+def executors(home: Path) -> list[ResourceRef]:
+    pods = LocalCluster(home).list("Pod")
+    return [ResourceRef.of(pod) for pod in pods if "executor" in pod["metadata"]["name"]]
 
 
 def test_a_bucket_without_the_model(project: Path, kaptain_home: Path, bucket: Bucket) -> None:
