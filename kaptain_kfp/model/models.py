@@ -102,7 +102,7 @@ class Model:
         self.serving_config = dict(serving_config) if serving_config is not None else None
         self._first_revision = uuid.uuid4().hex
         self._last_run: RunHandle | None = None
-        self._known: tuple[str, Records] | None = None
+        self._known: Records | None = None
 
     def __repr__(self) -> str:
         return f"<Model {self.id} {self.version} ({self.framework.value}), {self.state.value}>"
@@ -389,9 +389,9 @@ class Model:
 
     def _records(self) -> Records:
         store = self._world().store
-        if self._known is None or self._known[0] != store.uri:
-            self._known = (store.uri, Records(store, self.id))
-        return self._known[1]
+        if self._known is None or self._known.store != store:
+            self._known = Records(store, self.id)
+        return self._known
 
     def _status(self) -> ModelStatus:
         return fold(self._records().load())

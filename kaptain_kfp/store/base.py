@@ -29,6 +29,8 @@ class Store(ABC):
     Keys are relative, forward slashes, without empty, ``.`` or ``..`` parts; anything else raises
     `StoreError`. A prefix ends at a slash: ``a/b`` as a prefix means the object ``a/b`` and
     everything below ``a/b/``, never ``a/bc``.
+
+    Stores are equal when they reach the same base in the same way, credentials included.
     """
 
     @property

@@ -55,6 +55,12 @@ class FolderStore(Store):
     def __repr__(self) -> str:
         return f"FolderStore({str(self._base)!r})"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FolderStore) and self._base == other._base
+
+    def __hash__(self) -> int:
+        return hash(self._base)
+
     @property
     def uri(self) -> str:
         """The folder as a ``file://`` URI."""

@@ -70,6 +70,13 @@ class S3Store(Store):
     def __repr__(self) -> str:
         return f"S3Store({self._uri!r})"
 
+    def __eq__(self, other: object) -> bool:
+        # links are shared by what has the same settings
+        return isinstance(other, S3Store) and self._uri == other._uri and self._link is other._link
+
+    def __hash__(self) -> int:
+        return hash(self._uri)
+
     @property
     def uri(self) -> str:
         """The base, ``s3://bucket/prefix``."""

@@ -123,11 +123,12 @@ class Link:
             for left in reversed(range(_READ_ATTEMPTS)):
                 try:
                     body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+                except self.client.exceptions.NoSuchKey:
+                    return None
+                try:
                     with closing(body):
                         content: bytes = body.read()
                     return content
-                except self.client.exceptions.NoSuchKey:
-                    return None
                 except Exception as error:
                     # the client repeats requests, but not the reading of answers
                     if not left or code_of(error) not in _BROKEN_OFF:

@@ -218,6 +218,18 @@ def test_what_cant_be_reached_is_said_before_anything_is_sent(
     assert [o for kind in ("Secret", "Run") for o in cluster.list(kind)] == []
 
 
+def test_other_credentials_count_from_the_next_action_on(
+    make_model: MakeModel, project: Path, bucket: Bucket
+) -> None:
+    model = make_model(SCRIPT, config=bucket.config(project))
+    assert model.state is ModelState.UNTRAINED
+    model.config = bucket.config(project, AWS_ACCESS_KEY_ID="not-a-key")
+    with pytest.raises(StoreError, match="doesn't know the access key"):
+        _ = model.state
+    model.config = bucket.config(project)
+    assert model.state is ModelState.UNTRAINED
+
+
 def test_a_bucket_that_goes_away_while_a_model_is_trained(
     make_model: MakeModel,
     project: Path,

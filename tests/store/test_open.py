@@ -22,6 +22,31 @@ def test_the_scheme_decides(tmp_path: Path) -> None:
         assert bucket.uri == "s3://models/a"
 
 
+def test_equal_is_what_is_reached_in_the_same_way(tmp_path: Path) -> None:
+    provider = S3ConfigurationProvider("a-key", "a-secret")
+    same = [
+        (open_store(str(tmp_path)), open_store(tmp_path.as_uri())),
+        (open_store("s3://models/a", provider), open_store("s3://models/a/", provider)),
+        (
+            open_store("s3://models", provider),
+            open_store("s3://models", provider.get_secret_body()),
+        ),
+    ]
+    for one, other in same:
+        assert one == other
+        assert hash(one) == hash(other)
+    different = [
+        open_store(str(tmp_path)),
+        open_store(str(tmp_path / "a")),
+        open_store("s3://models", provider),
+        open_store("s3://models/a", provider),
+        open_store("s3://models", S3ConfigurationProvider("a-key", "another-secret")),
+        tmp_path,
+    ]
+    for number, one in enumerate(different):
+        assert all(one != other for other in different[number + 1 :])
+
+
 @pytest.mark.parametrize("uri", ["s3://", "gs://models", "http://models/a"])
 def test_refuses_other_uris(uri: str) -> None:
     with pytest.raises(StoreError, match=uri):
