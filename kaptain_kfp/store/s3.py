@@ -14,7 +14,7 @@ from . import s3create, s3transfer
 from .base import Entry, Store
 from .keys import check_key, check_prefix, is_key
 from .oserrors import explained
-from .s3link import Limits, link_to
+from .s3link import Limits, Link, link_to
 from .staging import fill, staged
 from .trees import files_to_upload
 
@@ -65,17 +65,23 @@ class S3Store(Store):
     ) -> None:
         bucket, self._prefix = _parts(uri)
         self._uri = f"s3://{bucket}/{self._prefix}".rstrip("/")
-        self._link = link_to(bucket, _variables(settings), limits or Limits())
+        self._reach = (bucket, tuple(sorted(_variables(settings).items())), limits or Limits())
 
     def __repr__(self) -> str:
         return f"S3Store({self._uri!r})"
 
     def __eq__(self, other: object) -> bool:
-        # links are shared by what has the same settings
-        return isinstance(other, S3Store) and self._uri == other._uri and self._link is other._link
+        if not isinstance(other, S3Store):
+            return NotImplemented
+        return (self._uri, self._reach) == (other._uri, other._reach)
 
     def __hash__(self) -> int:
         return hash(self._uri)
+
+    @property
+    def _link(self) -> Link:
+        # asked for each time: in a forked process it is another one
+        return link_to(*self._reach)
 
     @property
     def uri(self) -> str:

@@ -93,7 +93,10 @@ class Link:
         region = self._settings.get("AWS_REGION", "us-east-1")
         endpoint = self._settings.get("S3_ENDPOINT") or f"https://s3.{region}.amazonaws.com"
         names = tuple(name for name in _CREDENTIALS if self._settings.get(name))
-        return Place(self.bucket, endpoint, names, tuple(self._settings[name] for name in names))
+        values = (self._settings[name] for name in names)
+        # what everybody can read in the address anyhow is no secret: minio at http://minio
+        secrets = tuple(value for value in values if value not in f"{endpoint} {self.bucket}")
+        return Place(self.bucket, endpoint, names, secrets)
 
     def head(self, key: str) -> Mapping[str, Any] | None:
         """Returns what the server says of an object, or None where there is none.
@@ -162,10 +165,16 @@ def _add_digest(request: Any, **_: Any) -> None:
     request.headers["Content-MD5"] = base64.b64encode(digest).decode()
 
 
-def link_to(bucket: str, settings: Mapping[str, str], limits: Limits) -> Link:
-    """Returns the link to a bucket: within one process the same one for the same settings."""
+def link_to(bucket: str, settings: tuple[tuple[str, str], ...], limits: Limits) -> Link:
+    """Returns the link to a bucket: within one process the same one for the same settings.
+
+    Args:
+        bucket: The bucket.
+        settings: Names and values, as for `kaptain_kfp.platform._s3.s3_client`.
+        limits: How much at a time.
+    """
     # connections must not be shared with a process that this one forks
-    return _link(os.getpid(), bucket, tuple(sorted(settings.items())), limits)
+    return _link(os.getpid(), bucket, settings, limits)
 
 
 @lru_cache(maxsize=16)

@@ -76,6 +76,16 @@ def test_an_environment_is_as_good_as_a_provider(
     assert S3Store(uri, environment).read("a") == b"1"
 
 
+def test_a_forked_process_has_connections_of_its_own() -> None:
+    program = (
+        "import os, sys; from kaptain_kfp.store.s3 import S3Store; "
+        "store = S3Store('s3://models', {}); here = store._link; assert store._link is here; "
+        "pid = os.fork(); "
+        "os._exit(store._link is here) if pid == 0 else sys.exit(os.waitpid(pid, 0)[1])"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 def test_the_package_is_light_until_a_store_is_used() -> None:
     program = (
         "import sys; from kaptain_kfp.store.open import open_store; open_store('s3://models/x'); "

@@ -185,6 +185,13 @@ def test_what_a_server_repeats_of_credentials_is_hidden(
         faulty.read("a")
 
 
+def test_what_is_in_the_address_is_no_secret(uri: str) -> None:
+    body = {ACCESS: "nowhere", SECRET: "nowhere123", "S3_ENDPOINT": "http://nowhere.invalid:9000"}
+    with pytest.raises(StoreError) as caught:
+        S3Store(uri, body).read("a")
+    assert "http://nowhere.invalid:9000/" in caught.value.message
+
+
 def test_a_server_that_isnt_there(s3_server: S3Server, uri: str) -> None:
     with socket.socket() as bound:  # nobody listens on it
         bound.bind(("127.0.0.1", 0))
