@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from email.utils import formatdate
 from typing import Any, NamedTuple
 
 from kaptain_kfp.exceptions import StoreError
@@ -216,10 +216,11 @@ class Place:
                 raise
             raise self._error(doing, key, cause, trouble) from error
 
-    def refused(self, doing: str, key: str, code: str, message: str) -> StoreError:
-        """Returns the error of one object among those that a request named."""
+    def undeleted(self, key: str, code: str, message: str) -> StoreError:
+        """Returns the error of one object among those that a request was to delete."""
         trouble = _BY_CODE.get(code, _OTHERS)
-        return self._made(doing, key, trouble, f"{code}: {message}", action=_action_of(doing))
+        action = _ACTIONS["DeleteObjects"]
+        return self._made("Deleting", key, trouble, f"{code}: {message}", action=action)
 
     def _error(self, doing: str, key: str, error: Exception, trouble: _Trouble) -> StoreError:
         told = str(error)
@@ -258,12 +259,7 @@ def _trouble_of(error: Exception) -> _Trouble | None:
     return None
 
 
-def _action_of(doing: str) -> str:
-    return "s3:DeleteObject" if doing == "Deleting" else "s3:PutObject"
-
-
 def _clocks(error: Any) -> str:
     headers = (getattr(error, "response", None) or {}).get("ResponseMetadata", {})
     there = headers.get("HTTPHeaders", {}).get("date", "unknown")
-    here = f"{datetime.now(timezone.utc):%a, %d %b %Y %H:%M:%S} GMT"
-    return f"here it is {here}, there {there}"
+    return f"here it is {formatdate(usegmt=True)}, there {there}"

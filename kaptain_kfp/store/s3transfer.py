@@ -117,8 +117,8 @@ def _delete(link: Link, keys: Sequence[str]) -> int:
     failed = [error for error in errors if error.get("Code") != "NoSuchKey"]
     if failed:
         first = failed[0]
-        raise link.place.refused(
-            "Deleting", first.get("Key", ""), first.get("Code", ""), first.get("Message", "")
+        raise link.place.undeleted(
+            *(first.get(name, "") for name in ("Key", "Code", "Message")),
         )
     return len(keys)
 

@@ -60,6 +60,7 @@ def test_a_folder_travels_at_several_files_a_time(
     source.mkdir()
     for number in range(40):
         (source / str(number)).write_bytes(b"x" * number)
+    proxy.delay(0.05, times=None)
     assert faulty.upload(source, "m") == 40
     assert {entry.key: entry.size for entry in store.list("m")} == {f"m/{n}": n for n in range(40)}
     connections = {request.client for request in proxy.requests}
