@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -66,7 +67,10 @@ def run(folder: Path, ranks: int = 3, runs: int = 3) -> Iterator[Result]:
             lambda: _until(
                 met,
                 lambda: subprocess.run(
-                    [*torchrun, str(ranks), *program], capture_output=True, check=True
+                    [*torchrun, str(ranks), *program],
+                    env={**os.environ, "TMPDIR": str(folder)},  # it leaves folders there
+                    capture_output=True,
+                    check=True,
                 ),
             ),
         )
