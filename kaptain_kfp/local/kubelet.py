@@ -27,7 +27,7 @@ from kaptain_kfp.exceptions import (
     ObjectNotFoundError,
 )
 from kaptain_kfp.exceptions import ObjectConflictError as Conflict
-from kaptain_kfp.manifests.job import GPU_RESOURCE
+from kaptain_kfp.manifests.names import GPU_RESOURCE
 
 from . import devices, images, podstatus
 from .backoff import Backoff
