@@ -185,7 +185,7 @@ class KfpConnection:
             answer = json.loads(body or b"{}")
         if isinstance(answer, dict):
             return answer
-        return Failure(Fate.REFUSED, 302, "it answers with a web page", "NoApi")
+        return Failure(Fate.REFUSED, int(response.status), "it answers with a web page", "NoApi")
 
     def _refresh(self, configuration: Any) -> None:
         assert self.settings.token is not None

@@ -26,6 +26,8 @@ from .kfp_settings import KfpSettings
 __all__ = ["AnswerLostError", "Failure", "Fate", "failure_of", "named"]
 
 _LONGEST = 500
+_FROM_BETWEEN = (502, 504)
+"""What a proxy says that lost the server."""
 
 
 class Fate(Enum):
@@ -37,7 +39,13 @@ class Fate(Enum):
 
 
 class AnswerLostError(RunnerUnavailableError):
-    """Raised when a request may have been done, or not: its answer got lost."""
+    """Raised when a request may have been done, or not: its answer got lost.
+
+    Attributes:
+        may_go_on: Whether the server may still be at it.
+    """
+
+    may_go_on = True
 
 
 @dataclass(frozen=True)
@@ -117,15 +125,17 @@ def named(failure: Failure, asked: str, settings: KfpSettings) -> KaptainError:
             f"{where} has too much to do to {asked}: {message}.", hint="Try again later.", **facts
         )
     if status >= 500:
-        return AnswerLostError(
+        lost = AnswerLostError(
             f"{where} failed to {asked} ({status}): {message}.",
             hint="Try again; if it stays so, see the log of the deployment ml-pipeline.",
             **facts,
         )
-    if status and status not in (401, 403) and not 300 <= status < 400:
+        lost.may_go_on = status in _FROM_BETWEEN
+        return lost
+    if status and status not in (401, 403) and not 200 <= status < 400:
         return RunError(
             f"{where} refused to {asked} ({status}): {message}.",
-            hint=_REMEDIES.get(status),
+            hint=_REMEDIES.get(status, "See that the address is that of the API."),
             **facts,
         )
     what = f"refused to {asked} ({status})" if status else f"isn't trusted to {asked}"
