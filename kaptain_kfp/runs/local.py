@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from kaptain_kfp.cluster.base import Manifest, ResourceRef
 from kaptain_kfp.cluster.local import LocalCluster
-from kaptain_kfp.components.identity import RUN_VARIABLE
 from kaptain_kfp.exceptions import (
     KaptainError,
     ObjectNotFoundError,
@@ -24,17 +20,15 @@ from kaptain_kfp.exceptions import (
     RunNotFoundError,
     RunTimeoutError,
 )
-from kaptain_kfp.local.podspec import HOST_IMAGE
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
 
 from .base import RunHandle, Runner, RunRequest, RunState
-from .local_executor import HOME_VARIABLE
+from .executor_template import executor_template
 
 __all__ = ["LocalRunHandle", "LocalRunner"]
 
 _RUN_API = "kaptain-kfp.io/v1"
-_EXECUTOR_GRACE_SECONDS = 10
 
 
 class LocalRunner(Runner):
@@ -66,7 +60,9 @@ class LocalRunner(Runner):
                 "experiment": request.experiment,
                 "pipelineSpec": request.pipeline,
                 "parameters": request.parameters,
-                "template": _executor_template(run_id, self._cluster.home.root, request.labels),
+                "template": executor_template(
+                    self._cluster.home.root, request.labels, {"KAPTAIN_TARGET": "local"}
+                ),
             },
         }
         ref = self._cluster.apply(manifest)
@@ -217,34 +213,6 @@ class LocalRunHandle(RunHandle):
     def _tail(self) -> str:
         pods = self._cluster.pods(self._ref)
         return self._cluster.log_tail(ResourceRef.of(pods[-1])) if pods else ""
-
-
-def _executor_template(run_id: str, home: Path, labels: Mapping[str, str]) -> dict[str, Any]:
-    environment = {
-        HOME_VARIABLE: str(home),
-        RUN_VARIABLE: run_id,
-        "KAPTAIN_TARGET": "local",
-        "PYTHONUNBUFFERED": "1",
-    }
-    if "PYTHONPATH" in os.environ:
-        environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
-    return {
-        "metadata": {"labels": dict(labels)},
-        "spec": {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": _EXECUTOR_GRACE_SECONDS,
-            "containers": [
-                {
-                    "name": "executor",
-                    "image": HOST_IMAGE,
-                    "command": [sys.executable, "-m", "kaptain_kfp.runs.local_executor"],
-                    "env": [
-                        {"name": k, "value": v.replace("$", "$$")} for k, v in environment.items()
-                    ],
-                }
-            ],
-        },
-    }
 
 
 def _state_of(run: Manifest) -> RunState:
