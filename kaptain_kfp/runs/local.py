@@ -16,15 +16,20 @@ from kaptain_kfp.exceptions import (
     KaptainError,
     ObjectNotFoundError,
     RunCancelledError,
+    RunError,
     RunFailedError,
     RunNotFoundError,
     RunTimeoutError,
 )
+from kaptain_kfp.local.controllers import parse_time
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
 
-from .base import RunHandle, Runner, RunRequest, RunState
+from .base import RunHandle, Runner, RunRequest, RunState, ScheduledRun, ScheduleHandle
 from .executor_template import executor_template
+from .local_schedule import LocalScheduleHandle, recurring_run
+from .schedule import Schedule
+from .told import error_of, kept_tail
 
 __all__ = ["LocalRunHandle", "LocalRunner"]
 
@@ -60,9 +65,7 @@ class LocalRunner(Runner):
                 "experiment": request.experiment,
                 "pipelineSpec": request.pipeline,
                 "parameters": request.parameters,
-                "template": executor_template(
-                    self._cluster.home.root, request.labels, {"KAPTAIN_TARGET": "local"}
-                ),
+                "template": self._template(request),
             },
         }
         ref = self._cluster.apply(manifest)
@@ -82,6 +85,40 @@ class LocalRunner(Runner):
             ) from None
         return LocalRunHandle(
             self._cluster, self._store, ResourceRef.of(run), run["spec"]["experiment"]
+        )
+
+    def schedule(self, request: RunRequest, schedule: Schedule) -> ScheduleHandle:
+        """Has a run started again and again, as long as this machine is on."""
+        namespace = self._cluster.namespace
+        made = recurring_run(request, schedule, namespace, self._template(request))
+        ref = self._cluster.apply(made)
+        return LocalScheduleHandle(self._cluster, self._cluster.get(ref))
+
+    def schedules(self, experiment: str | None = None) -> list[ScheduleHandle]:
+        """Returns the schedules, the newest first."""
+        found = sorted(self._cluster.list("RecurringRun"), key=_age, reverse=True)
+        return [
+            LocalScheduleHandle(self._cluster, recurring)
+            for recurring in found
+            if experiment in (None, recurring["spec"]["experiment"])
+        ]
+
+    def scheduled_runs(self, experiment: str) -> list[ScheduledRun]:
+        """Returns the runs of a model that schedules started, the newest first."""
+        return [
+            ScheduledRun(
+                run["metadata"]["name"],
+                run["spec"]["recurringRunId"],
+                _state_of(run),
+                parse_time(run["metadata"]["creationTimestamp"]),
+            )
+            for run in sorted(self._cluster.list("Run"), key=_age, reverse=True)
+            if run["spec"]["experiment"] == experiment and run["spec"].get("recurringRunId")
+        ]
+
+    def _template(self, request: RunRequest) -> dict[str, Any]:
+        return executor_template(
+            self._cluster.home.root, request.labels, {"KAPTAIN_TARGET": "local"}
         )
 
 
@@ -122,9 +159,9 @@ class LocalRunHandle(RunHandle):
             return RunCancelledError(f"The run {self.id} was cancelled.", resource=str(self._ref))
         if state is not RunState.FAILED:
             return None
-        told = [r for r in self._records.load() if r.run_id == self.id and r.event == "error"]
-        if told and told[-1].error is not None:
-            return told[-1].error.error(self.url)
+        told = error_of(self._records.load(), self.id, self.url)
+        if told is not None:
+            return told
         trouble = (run.get("status") or {}).get("error") or {}
         return RunFailedError(
             f"The run {self.id} failed: {trouble.get('message', 'a step of its pipeline failed')}.",
@@ -176,13 +213,30 @@ class LocalRunHandle(RunHandle):
         self._cluster.patch(self._ref, {"spec": {"terminate": True}})
         self._cluster.wait(self._ref, lambda found: _state_of(found).finished)
 
+    def retry(self) -> None:
+        """Has a run that failed or was cancelled begin again under its id.
+
+        Its steps find what they had begun before.
+        """
+        run = self._cluster.get(self._ref)
+        state = _state_of(run)
+        if state not in (RunState.FAILED, RunState.CANCELED):
+            raise RunError(
+                f"The run {self.id} can't be retried: it is {state.value}.",
+                resource=str(self._ref),
+                reason="FailedPrecondition",
+                hint="Only a run that failed or was cancelled can be.",
+            )
+        retries = run["spec"].get("retries", 0) + 1
+        self._cluster.patch(self._ref, {"spec": {"retries": retries, "terminate": None}})
+
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yields the lines that its steps print; of each executor that it had, in turn.
 
         Once these are removed, the last lines that the records keep.
         """
         if self.state.finished and not self._cluster.pods(self._ref):
-            yield from self._kept_tail().splitlines()
+            yield from kept_tail(self._records.load(), self.id)
             return
         done: set[str] = set()
         while True:
@@ -201,22 +255,21 @@ class LocalRunHandle(RunHandle):
         for line in self.logs(follow=True):
             print(line, flush=True)
 
-    def _kept_tail(self) -> str:
-        tails = []
-        for record in self._records.load():
-            if record.run_id == self.id:
-                told = record.outcome or record.error
-                if told is not None and told.log_tail:
-                    tails.append(told.log_tail)
-        return "\n".join(tails)
-
     def _tail(self) -> str:
         pods = self._cluster.pods(self._ref)
         return self._cluster.log_tail(ResourceRef.of(pods[-1])) if pods else ""
 
 
 def _state_of(run: Manifest) -> RunState:
-    return RunState.of((run.get("status") or {}).get("state", "PENDING"))
+    status = run.get("status") or {}
+    if status.get("retries", 0) < run["spec"].get("retries", 0):
+        return RunState.PENDING  # to begin again, though nobody has seen to it yet
+    return RunState.of(status.get("state", "PENDING"))
+
+
+def _age(thing: Manifest) -> tuple[str, int]:
+    metadata = thing["metadata"]
+    return str(metadata["creationTimestamp"]), int(metadata["resourceVersion"])
 
 
 def _outputs_of(written: Mapping[str, Any]) -> dict[str, Any]:

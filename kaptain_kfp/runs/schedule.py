@@ -109,6 +109,13 @@ class Schedule:
         """When, for people: ``cron 0 0 3 * * *`` or ``every 3600 s``."""
         return f"every {self.interval_seconds} s" if self.cron is None else f"cron {self.cron}"
 
+    def next_after(self, last: datetime | None) -> datetime | None:
+        """Returns when a run is due after the last one; None where that isn't known."""
+        if self.interval_seconds is None or last is None or not self.enabled:
+            return None
+        due = max(last + timedelta(seconds=self.interval_seconds), self.start or last)
+        return due if self.end is None or due <= self.end else None
+
     def trigger(self) -> dict[str, Any]:
         """Returns it as the `trigger` of a recurring run in Kubeflow Pipelines' API."""
         bounds = {"start_time": _text(self.start), "end_time": _text(self.end)}

@@ -68,7 +68,7 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(body.encode())
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815 - named by the standard library
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -268,7 +268,7 @@ def test_nobody_there() -> None:
 
 def test_a_host_without_address() -> None:
     connection, _ = connected(KfpSettings(host="http://no-such-host.invalid:8888", ui="/"))
-    with pytest.raises(RunnerUnavailableError, match="no-such-host.invalid.*name can't be resol"):
+    with pytest.raises(RunnerUnavailableError, match=r"no-such-host\.invalid.*name can't be resol"):
         ask(connection)
 
 
@@ -298,7 +298,7 @@ def secure(certificate: Path) -> Iterator[Server]:
 
 def test_a_certificate_of_an_unknown_authority(secure: Server) -> None:
     connection, slept = secure.connect()
-    with pytest.raises(ConfigurationError, match="isn't trusted.*verify failed") as caught:
+    with pytest.raises(ConfigurationError, match=r"isn't trusted.*verify failed") as caught:
         ask(connection)
     assert caught.value.reason == "TlsFailed"
     assert "kfp_ca_cert" in str(caught.value)
