@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,8 @@ _GROWTH = 1.25
 
 _DRIVER = "-driver"
 """How the tasks end that prepare others."""
+
+_EXECUTOR = "executor"
 
 
 def pauses() -> Iterator[float]:
@@ -49,10 +51,9 @@ def culprit(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Returns the detail of the task that failed first, or None where there is none.
 
     DAGs fail with what is in them, and so count only where nothing in them says more; a driver
-    counts where the step itself never came to run.
+    counts where the step itself never came to run. Of a step the detail of its pod is meant.
     """
-    details = (run.get("run_details") or {}).get("task_details") or ()
-    failed = [task for task in details if RunState.of(task.get("state")) is RunState.FAILED]
+    failed = [task for task in _details(run) if RunState.of(task.get("state")) is RunState.FAILED]
     return min(failed, key=_rank, default=None)
 
 
@@ -62,7 +63,7 @@ def trouble_of(run: Mapping[str, Any]) -> str:
     said = _message(run)
     if task is None:
         return said or "a step of its pipeline failed"
-    name = str(task.get("display_name") or task.get("task_id") or "without a name")
+    name = _name(run, task)
     told = _message(task) or said
     where = f"its step {name.removesuffix(_DRIVER)!r} failed"
     if name.endswith(_DRIVER):
@@ -81,10 +82,22 @@ def time_of(text: str | None) -> datetime | None:
     return time if time.year > 1 else None
 
 
-def _rank(task: Mapping[str, Any]) -> tuple[bool, bool, str]:
-    is_dag = bool(task.get("child_tasks"))
+def _details(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (run.get("run_details") or {}).get("task_details") or ()
+
+
+def _rank(task: Mapping[str, Any]) -> tuple[bool, bool, bool, str]:
+    is_dag = any("task_id" in child for child in task.get("child_tasks") or ())
     is_driver = str(task.get("display_name", "")).endswith(_DRIVER)
-    return is_dag, is_driver, str(task.get("end_time") or "")
+    return is_dag, is_driver, not task.get("pod_name"), str(task.get("end_time") or "")
+
+
+def _name(run: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+    """Returns what the pipeline calls a task; its pod stands below it as "executor"."""
+    if task.get("display_name") == _EXECUTOR:
+        parent = task.get("parent_task_id")
+        task = next((t for t in _details(run) if t.get("task_id") == parent), task)
+    return str(task.get("display_name") or task.get("task_id") or "without a name")
 
 
 def _message(place: Mapping[str, Any]) -> str:

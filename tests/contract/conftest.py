@@ -7,7 +7,9 @@ import pytest
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.folder import FolderStore
 
-pytest.register_assert_rewrite("kaptain_kfp.testing.store_contract")
+pytest.register_assert_rewrite(
+    "kaptain_kfp.testing.store_contract", "kaptain_kfp.testing.runner_contract"
+)
 
 
 @pytest.fixture(params=["folder"])
