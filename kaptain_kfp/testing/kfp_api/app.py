@@ -19,6 +19,7 @@ from .errors import refusal
 from .experiments import Experiments
 from .jobs import Jobs
 from .pipelines import Pipelines
+from .recurring_runs import RecurringRuns
 from .runs import Runs
 from .shelf import Shelf
 
@@ -46,6 +47,7 @@ def application(shelf: Shelf, template: Mapping[str, Any]) -> tuple[ASGIApp, Seq
         *experiments.routes(),
         *pipelines.routes(),
         *Runs(shelf, experiments, jobs).routes(),
+        *RecurringRuns(shelf, experiments, jobs).routes(),
     ]
     routes = [
         Route(PREFIX + path, endpoint(handler), methods=[method]) for method, path, handler in table

@@ -60,6 +60,20 @@ class Jobs:
             "template": self.template,
         }
 
+    def recurring_spec_of(self, body: Mapping[str, Any], experiment: Object) -> dict[str, Any]:
+        """Returns the spec of a recurring run: one that names no version runs the latest one.
+
+        Raises:
+            ApiError: As of `spec_of`.
+        """
+        spec = self.spec_of(body, experiment)
+        given = body.get("pipeline_version_reference") or {}
+        if given and not given.get("pipeline_version_id"):
+            reference = {"pipeline_id": spec["pipelineVersionReference"]["pipeline_id"]}
+            latest = {"pipelineSpec": None, "platformSpec": None}
+            return {**spec, **latest, "pipelineVersionReference": reference}
+        return spec
+
     def _source(
         self, body: Mapping[str, Any]
     ) -> tuple[dict[str, str] | None, dict[str, Any], dict[str, Any]]:

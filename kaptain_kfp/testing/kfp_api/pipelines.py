@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from kaptain_kfp.local.controllers.recurringrun import PIPELINE_LABEL
+
 from .calls import Call, Handler
 from .errors import conflict, invalid, not_found
 from .packages import Specs, as_answered, specs_of_file, specs_of_object
@@ -18,7 +20,6 @@ __all__ = ["Pipelines"]
 
 _PIPELINE = "Pipeline"
 _VERSION = "PipelineVersion"
-_PIPELINE_LABEL = "kaptain-kfp/pipeline-id"
 _FETCH_SECONDS = 30.0
 _PATH_OF_VERSION = "/pipelines/{pipeline_id}/versions/{pipeline_version_id}"
 
@@ -183,7 +184,7 @@ class Pipelines:
                 "platformSpec": specs[1],
             },
             namespace=pipeline["metadata"]["namespace"],
-            labels={_PIPELINE_LABEL: pipeline["metadata"]["name"]},
+            labels={PIPELINE_LABEL: pipeline["metadata"]["name"]},
         )
 
     def _find(self, call: Call) -> Object:
@@ -202,7 +203,7 @@ class Pipelines:
 
     def _versions(self, pipeline: Object) -> Sequence[Object]:
         metadata = pipeline["metadata"]
-        labels = {_PIPELINE_LABEL: metadata["name"]}
+        labels = {PIPELINE_LABEL: metadata["name"]}
         return sorted(
             self._shelf.all(_VERSION, metadata["namespace"], labels=labels), key=created_at
         )
