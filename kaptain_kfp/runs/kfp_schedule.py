@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from kaptain_kfp.exceptions import RunError, ScheduleNotFoundError
@@ -96,7 +96,10 @@ class KfpScheduleHandle(ScheduleHandle):
     @property
     def next_run(self) -> datetime | None:
         """When it starts the next run: reckoned here, since the API doesn't tell."""
-        return self.schedule.next_after(self.last_run or time_of(self._known.get("created_at")))
+        created = time_of(self._known.get("created_at"))
+        if created is None:
+            return None
+        return self.schedule.next_due(self.last_run, created, datetime.now(timezone.utc))
 
     @property
     def last_run(self) -> datetime | None:

@@ -114,12 +114,13 @@ class LocalScheduleHandle(ScheduleHandle):
     @property
     def next_run(self) -> datetime | None:
         """When it starts the next run."""
-        return _time((self._now().get("status") or {}).get("nextTriggeredTime"))
+        return _time((self._now().get("status") or {}).get("nextRun"))
 
     @property
     def last_run(self) -> datetime | None:
         """When it started the newest of its runs."""
-        return _time((self._now().get("status") or {}).get("lastTriggeredTime"))
+        status = self._now().get("status") or {}
+        return _time((status.get("lastRun") or {}).get("scheduledAt"))
 
     def enable(self) -> None:
         """Has it start runs from now on."""
@@ -131,7 +132,7 @@ class LocalScheduleHandle(ScheduleHandle):
 
     def delete(self) -> None:
         """Removes it; its runs stay."""
-        self._cluster.delete(self._ref, propagation="Orphan")
+        self._cluster.delete(self._ref)  # they don't belong to it
 
     def _set_mode(self, mode: str) -> None:
         try:

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from kaptain_kfp.exceptions import ModelValidationException
+from kaptain_kfp.local import schedule as due
 from kaptain_kfp.logs import get_logger
 
 __all__ = ["Schedule"]
 
 _MOST_CONCURRENT = 10
 _LONGEST_INTERVAL = 366 * 24 * 3600
-
-_NAMED = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-_MONTHS = (
-    *("JAN", "FEB", "MAR", "APR", "MAY", "JUN"),
-    *("JUL", "AUG", "SEP", "OCT", "NOV", "DEC"),
-)
-_DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_FIELDS: tuple[tuple[str, int, int, Mapping[str, int]], ...] = (
-    ("second", 0, 59, {}),
-    ("minute", 0, 59, {}),
-    ("hour", 0, 23, {}),
-    ("day of month", 1, 31, {}),
-    ("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
-    ("day of week", 0, 6, {name: number for number, name in enumerate(_DAYS)}),
-)
-_PART = re.compile(r"(?:(?P<all>[*?])|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>\d+))?")
 
 
 @dataclass(frozen=True)
@@ -109,12 +92,20 @@ class Schedule:
         """When, for people: ``cron 0 0 3 * * *`` or ``every 3600 s``."""
         return f"every {self.interval_seconds} s" if self.cron is None else f"cron {self.cron}"
 
-    def next_after(self, last: datetime | None) -> datetime | None:
-        """Returns when a run is due after the last one; None where that isn't known."""
-        if self.interval_seconds is None or last is None or not self.enabled:
+    def next_due(self, last: datetime | None, created: datetime, now: datetime) -> datetime | None:
+        """Returns when the next run is due; None where it is disabled, or none is any more.
+
+        Args:
+            last: When the latest run was started; None before the first one.
+            created: Since when there is the schedule.
+            now: Cron times before it are over.
+        """
+        if not self.enabled:
             return None
-        due = max(last + timedelta(seconds=self.interval_seconds), self.start or last)
-        return due if self.end is None or due <= self.end else None
+        every = timedelta(seconds=self.interval_seconds or 1)
+        cron = None if self.cron is None else due.cron_fields(self.cron)
+        when = due.Schedule(cron, every, self.start, self.end)
+        return when.next(last if cron is None else now, created)
 
     def trigger(self) -> dict[str, Any]:
         """Returns it as the `trigger` of a recurring run in Kubeflow Pipelines' API."""
@@ -136,44 +127,23 @@ class Schedule:
 
 def _cron(given: str) -> str:
     if not isinstance(given, str):
-        raise _bad_cron(given, "is no text")
+        raise _bad_cron(given, "it is no text")
     text = " ".join(given.split())
-    if text.startswith("@"):
-        if text not in _NAMED:
-            raise _bad_cron(given, f"is none of {', '.join(_NAMED)}")
-        return text
-    fields = text.split()
-    if len(fields) == 5:
-        fields.insert(0, "0")
+    if len(text.split()) == 5:
+        text = f"0 {text}"
         get_logger().info(
-            "cron %r has five fields; Kubeflow Pipelines begins with the seconds: %r.",
-            given,
-            " ".join(fields),
+            "cron %r has five fields; Kubeflow Pipelines begins with the seconds: %r.", given, text
         )
-    if len(fields) != 6:
-        raise _bad_cron(given, f"has {len(fields)} fields instead of five or six")
-    for field, (name, least, most, words) in zip(fields, _FIELDS, strict=True):
-        if not all(_fits(part, least, most, words) for part in field.upper().split(",")):
-            raise _bad_cron(given, f"has the {name} {field!r}, which must be {least} to {most}")
-    return " ".join(fields)
-
-
-def _fits(part: str, least: int, most: int, words: Mapping[str, int]) -> bool:
-    match = _PART.fullmatch(part)
-    if match is None or match["step"] == "0" * len(match["step"] or "-"):
-        return False
-    if match["all"]:
-        return True
-    ends = [words.get(end, end) for end in (match["low"], match["high"]) if end is not None]
-    if not all(isinstance(end, int) or end.isdecimal() for end in ends):
-        return False
-    numbers = [int(end) for end in ends]
-    return numbers == sorted(numbers) and all(least <= number <= most for number in numbers)
+    try:
+        due.cron_fields(text)
+    except ModelValidationException as error:
+        raise _bad_cron(given, error.message.rpartition(" can't be read: ")[2]) from None
+    return text
 
 
 def _bad_cron(given: object, problem: str) -> ModelValidationException:
     return ModelValidationException(
-        f"cron={given!r} {problem}.",
+        f"cron={given!r} can't be: {problem.rstrip('.')}.",
         hint="Write minute, hour, day of month, month, day of week (0 is Sunday), as "
         '"30 3 * * 1-5"; with seconds before them if need be; or "@daily". Times are UTC.',
     )
