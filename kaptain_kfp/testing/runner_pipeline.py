@@ -14,9 +14,14 @@ __all__ = ["pipeline"]
 
 
 @dsl.component(base_image="python:3.11", packages_to_install=[], install_kfp_package=False)
-def act(home: str, store: str, what: str, run_id: str, dag_id: str, task_name: str) -> NamedTuple(
-    "Outputs", [("model_uri", str), ("outcome", dict)]
-):
+def act(  # noqa: D103
+    home: str,
+    store: str,
+    what: str,
+    run_id: str,
+    dag_id: str,
+    task_name: str,
+) -> NamedTuple("Outputs", [("model_uri", str), ("outcome", dict)]):  # type: ignore[valid-type]
     from kaptain_kfp.testing.runner_steps import perform
 
     return perform(home, store, what, run_id, dag_id, task_name)
