@@ -235,5 +235,10 @@ class Runner(ABC):
         """
 
     @abstractmethod
-    def scheduled_runs(self, experiment: str) -> list[ScheduledRun]:
-        """Returns the runs of a model that schedules started, the newest first."""
+    def scheduled_runs(self, experiment: str, limit: int = 100) -> list[ScheduledRun]:
+        """Returns the runs of a model that schedules started, the newest first.
+
+        Args:
+            experiment: The model.
+            limit: Of its newest runs, whoever started them, at most so many are looked at.
+        """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from kaptain_kfp.cluster.base import Cluster
@@ -106,20 +107,21 @@ class KfpRunner(Runner):
             for found in self._recurring_runs(where)
         ]
 
-    def scheduled_runs(self, experiment: str) -> list[ScheduledRun]:
+    def scheduled_runs(self, experiment: str, limit: int = 100) -> list[ScheduledRun]:
         """Returns the runs of a model that schedules started, the newest first."""
         where = self._where(experiment)
         if where is None:
             return []
+        runs = self._connection.pages(
+            f"list the runs of {experiment!r}",
+            self._connection.runs.run_service_list_runs,
+            "runs",
+            sort_by="created_at desc",
+            **where,
+        )
         return [
             ScheduledRun(run["run_id"], run["recurring_run_id"], state_of(run), created)
-            for run in self._connection.pages(
-                f"list the runs of {experiment!r}",
-                self._connection.runs.run_service_list_runs,
-                "runs",
-                sort_by="created_at desc",
-                **where,
-            )
+            for run in islice(runs, limit)
             if run.get("recurring_run_id") and (created := time_of(run.get("created_at")))
         ]
 

@@ -21,6 +21,7 @@ from kaptain_kfp.exceptions import (
     RunNotFoundError,
     RunTimeoutError,
 )
+from kaptain_kfp.local.client import ensure_supervisor
 from kaptain_kfp.local.controllers import parse_time
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
@@ -95,16 +96,19 @@ class LocalRunner(Runner):
         return LocalScheduleHandle(self._cluster, self._cluster.get(ref))
 
     def schedules(self, experiment: str | None = None) -> list[ScheduleHandle]:
-        """Returns the schedules, the newest first."""
+        """Returns the schedules, the newest first; sees to it that somebody minds them."""
         found = sorted(self._cluster.list("RecurringRun"), key=_age, reverse=True)
+        if found:
+            ensure_supervisor(self._cluster.home)
         return [
             LocalScheduleHandle(self._cluster, recurring)
             for recurring in found
             if experiment in (None, recurring["spec"]["experiment"])
         ]
 
-    def scheduled_runs(self, experiment: str) -> list[ScheduledRun]:
+    def scheduled_runs(self, experiment: str, limit: int = 100) -> list[ScheduledRun]:
         """Returns the runs of a model that schedules started, the newest first."""
+        runs = [run for run in self._cluster.list("Run") if run["spec"]["experiment"] == experiment]
         return [
             ScheduledRun(
                 run["metadata"]["name"],
@@ -112,8 +116,8 @@ class LocalRunner(Runner):
                 _state_of(run),
                 parse_time(run["metadata"]["creationTimestamp"]),
             )
-            for run in sorted(self._cluster.list("Run"), key=_age, reverse=True)
-            if run["spec"]["experiment"] == experiment and run["spec"].get("recurringRunId")
+            for run in sorted(runs, key=_age, reverse=True)[:limit]
+            if run["spec"].get("recurringRunId")
         ]
 
     def _template(self, request: RunRequest) -> dict[str, Any]:

@@ -14,7 +14,7 @@ __all__ = ["pipeline"]
 
 
 @dsl.component(base_image="python:3.11", packages_to_install=[], install_kfp_package=False)
-def act(  # noqa: D103
+def act(
     home: str,
     store: str,
     what: str,
