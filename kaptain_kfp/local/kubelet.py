@@ -34,7 +34,7 @@ from .podfiles import PodFiles, uid_of_folder
 from .podspec import ConfigurationTrouble, launch_of, refers_to
 from .processes import end_pod, mark_of, marked, signal_pod
 
-__all__ = ["NODE_NAME", "Kubelet"]
+__all__ = ["NODE_NAME", "Kubelet", "NoKubelet"]
 
 NODE_NAME = platform.node() or "localhost"
 
@@ -295,6 +295,27 @@ class Kubelet:
         if shim is not None:
             with suppress(subprocess.TimeoutExpired):
                 shim.wait(_ATTENTION_SECONDS)
+
+
+class NoKubelet:
+    """Leaves the pods to somebody else, who plays the machine."""
+
+    def recover(self, pods: Iterable[Manifest]) -> None:
+        """Doesn't look at them."""
+
+    def note(self, pod: Manifest, *, deleted: bool = False) -> None:
+        """Takes no notice."""
+
+    def busy(self) -> bool:
+        """Never keeps anybody."""
+        return False
+
+    def sync(self) -> float | None:
+        """Has nothing to do, at no time."""
+        return None
+
+    def close(self) -> None:
+        """There is nothing to be closed."""
 
 
 def _explained(trouble: BaseException) -> tuple[str, str]:

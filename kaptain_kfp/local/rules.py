@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from .errors import bad_request, invalid
+from .errors import bad_request, cannot_decode, invalid
 from .kinds import Kind
 from .patches import same_json
 from .syntax import label_key_trouble, label_value_trouble, name_trouble
@@ -81,10 +81,10 @@ def _check_labels(kind: Kind, metadata: Mapping[str, Any]) -> None:
     name, field = metadata["name"], "metadata.labels"
     for key, value in (metadata.get("labels") or {}).items():
         if not isinstance(value, str):
-            raise bad_request(
-                f'{kind.kind} in version "{kind.api_version.rpartition("/")[2]}" cannot be handled '
-                f"as a {kind.kind}: json: cannot unmarshal {_JSON_WORDS.get(type(value), 'null')} "
-                "into Go struct field ObjectMeta.metadata.labels of type string"
+            raise cannot_decode(
+                kind,
+                f"json: cannot unmarshal {_JSON_WORDS.get(type(value), 'null')} "
+                "into Go struct field ObjectMeta.metadata.labels of type string",
             )
         if trouble := label_key_trouble(key):
             raise _wrong(kind, name, field, key, trouble)
@@ -162,9 +162,7 @@ def _content(kind: Kind, value: Any) -> bytes:
         return base64.b64decode(value or "", validate=True)
     except (binascii.Error, TypeError, ValueError):
         # Never the value itself: it is a secret that somebody forgot to encode.
-        raise bad_request(
-            'Secret in version "v1" cannot be handled as a Secret: illegal base64 data'
-        ) from None
+        raise cannot_decode(kind, "illegal base64 data") from None
 
 
 def _check_change_of_job(kind: Kind, before: Object, after: Object) -> None:

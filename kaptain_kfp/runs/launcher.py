@@ -102,6 +102,9 @@ def _run(
     except ConfigurationTrouble as trouble:
         print(f"error: CreateContainerConfigError: {trouble}", file=sys.stderr, flush=True)
         return 1
+    except FileNotFoundError as error:
+        print(f"error: exec: {error.filename!r}: not found", file=sys.stderr, flush=True)
+        return 127
     finally:
         shutil.rmtree(volumes, ignore_errors=True)
     return done.returncode if done.returncode >= 0 else 128 - done.returncode
@@ -142,8 +145,12 @@ def _refusal(executor_output: Path, pipeline_root: str) -> str:
     """Returns why Kubeflow's launcher wouldn't take the outputs; empty where it would."""
     if not executor_output.exists():
         return ""
+    try:
+        written = json.loads(executor_output.read_text("utf-8"))
+    except ValueError as error:
+        return f"failed to read the step's outputs: {error}"
     prefix = pipeline_root.rstrip("/")
-    for name, uri in _artifacts(json.loads(executor_output.read_text("utf-8"))):
+    for name, uri in _artifacts(written):
         if uri.startswith(_STORES) and not uri.startswith(f"{prefix}/"):
             return (
                 f'failed to upload output artifact "{name}": '

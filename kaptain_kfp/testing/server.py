@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import cast
 
@@ -82,21 +83,21 @@ class HttpServer:
         deadline = time.monotonic() + _STARTING_SECONDS
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.stop()
                 raise RuntimeError(f"the server on port {self.port} doesn't start")
             time.sleep(0.005)
 
     def stop(self) -> None:
         """Closes every connection, whatever is being answered, and the port."""
         thread, self._thread = self._thread, None
-        if thread is None:
-            if self._socket is not None:
-                self._socket.close()
-                self._socket = None
-            return
-        self._server.should_exit = True
-        self._loop.call_soon_threadsafe(self._close)
-        thread.join()
-        self._socket = None
+        if thread is not None:
+            self._server.should_exit = True
+            with suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._close)
+            thread.join()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def restart(self, down_seconds: float = 0.0) -> None:
         """Drops every connection, and answers again on the same port.
@@ -109,7 +110,8 @@ class HttpServer:
         self.start()
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        with suppress(SystemExit):  # how it says that the application can't begin
+            asyncio.run(self._serve())
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -300,4 +301,6 @@ def _specs_of(given: Mapping[str, Any]) -> Specs:
         with urllib.request.urlopen(url, timeout=_FETCH_SECONDS) as answer:
             return specs_of_file(answer.read())
     except OSError as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise invalid(f"Failed to download the pipeline from {url}: {error}") from None
