@@ -90,7 +90,7 @@ def test_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "absent"))
     named = settings(kfp_host="http://h").token
     assert named is not None
-    with pytest.raises(ConfigurationError, match="absent.*can't be read: No such file"):
+    with pytest.raises(ConfigurationError, match=r"absent.*can't be read: No such file"):
         named(False)
     (tmp_path / "absent").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match="isn't text"):
