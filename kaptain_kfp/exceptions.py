@@ -35,7 +35,9 @@ KaptainError
 │   ├── RunFailedError               a pipeline run failed, and no step left a better error
 │   ├── RunCancelledError            a pipeline run was cancelled
 │   ├── RunTimeoutError              waiting for a run took longer than asked
-│   └── RunNotFoundError             there is no such run
+│   ├── RunNotFoundError             there is no such run
+│   ├── ScheduleNotFoundError        there is no such schedule
+│   └── RunnerUnavailableError       what runs pipelines can't be reached
 ├── StoreError                       model files or records can't be read or written
 │   └── StoreNotFoundError           nothing is stored under that key
 └── ClusterError                     the cluster refused or failed a request
@@ -87,6 +89,8 @@ __all__ = [
     "RunFailedError",
     "RunNotFoundError",
     "RunTimeoutError",
+    "RunnerUnavailableError",
+    "ScheduleNotFoundError",
     "ScriptFailedError",
     "SidecarError",
     "StoreError",
@@ -291,6 +295,14 @@ class RunTimeoutError(RunError):
 
 class RunNotFoundError(RunError):
     """Raised when there is no such pipeline run."""
+
+
+class ScheduleNotFoundError(RunError):
+    """Raised when there is no such schedule."""
+
+
+class RunnerUnavailableError(RunError):
+    """Raised when what runs pipelines can't be reached, or is out of order; runs go on."""
 
 
 class StoreError(KaptainError):

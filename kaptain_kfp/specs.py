@@ -51,9 +51,10 @@ Action = Literal[
 ]
 """What a run does to a model."""
 
-Event = Literal["submitted", "outcome", "error", "closed"]
-"""What a record says: a run was submitted; a step succeeded; a step failed; a run ended without a
-word from its step (killed, cancelled) and whoever saw it first says so."""
+Event = Literal["submitted", "scheduled", "outcome", "error", "closed"]
+"""What a record says: a run was submitted; a schedule was made, whose id stands for the run's; a
+step succeeded; a step failed; a run ended without a word from its step (killed, cancelled) and
+whoever saw it first says so."""
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -301,7 +302,7 @@ class Record(Spec):
         follows: Keys of the records that had no successor when this one was written: they order
             the records where a clock is wrong.
         revision: The model's revision from then on; None where the event doesn't change it.
-        submission: With "submitted".
+        submission: With "submitted" and "scheduled".
         outcome: With "outcome".
         error: With "error" and "closed".
     """

@@ -44,7 +44,7 @@ IN_TRAINING_IMAGES = (
 FOREIGN: dict[str, tuple[str, ...]] = {
     "kfp.Client": ("runs.kfp",),
     "kfp.client": ("runs.kfp",),
-    "kfp_server_api": ("runs.kfp",),
+    "kfp_server_api": ("runs.kfp_connection", "runs.kfp_failures"),
     "kfp.local": ("runs.local_executor",),
     "kfp": ("components", "compiler", "runs"),
     "kubernetes": ("cluster.kubernetes",),
@@ -202,6 +202,7 @@ def test_all_modules_are_seen() -> None:
         ("runs.local", "import kfp\nkfp.Client()"),
         ("runs.local", "from kfp.client import Client"),
         ("runs.local", "import kfp_server_api"),
+        ("runs.kfp", "import kfp_server_api"),
         ("runs.local", "from kfp import local"),
         ("runs.kfp", "import kfp.local"),
         ("model.models", "from kfp import dsl"),

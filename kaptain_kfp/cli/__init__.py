@@ -15,6 +15,7 @@ from .base import Group, Settings, examples
 from .jobs import jobs
 from .models import models
 from .runs import logs, runs
+from .schedules import schedules
 from .supervisor import supervisor
 
 __all__ = ["main"]
@@ -50,6 +51,7 @@ def main(ctx: click.Context, home: Path | None, as_json: bool) -> None:
 
 main.add_command(runs)
 main.add_command(logs)
+main.add_command(schedules)
 main.add_command(models)
 main.add_command(jobs)
 main.add_command(supervisor)

@@ -73,6 +73,10 @@ KINDS: tuple[Kind, ...] = (
     Kind("serving.kserve.io/v1beta1", "InferenceService", "inferenceservices", custom=True),
     Kind("kaptain-kfp.io/v1", "Run", "runs", custom=True),
     Kind("kaptain-kfp.io/v1", "RecurringRun", "recurringruns", custom=True),
+    # what Kubeflow Pipelines keeps beside runs; Katib has an Experiment of its own
+    Kind("kaptain-kfp.io/v1", "RunExperiment", "runexperiments", custom=True),
+    Kind("kaptain-kfp.io/v1", "Pipeline", "pipelines", custom=True),
+    Kind("kaptain-kfp.io/v1", "PipelineVersion", "pipelineversions", custom=True),
 )
 
 _BY_KIND = {kind.kind: kind for kind in KINDS}

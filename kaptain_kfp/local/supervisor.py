@@ -212,6 +212,9 @@ class Supervisor:
         run = metadata.get("labels", {}).get("kaptain-kfp/run")
         if run and manifest["kind"] != "Run":
             self._queue["Run", namespace, run] = None
+        schedule = (manifest.get("spec") or {}).get("recurringRunId")
+        if schedule and manifest["kind"] == "Run":
+            self._queue["RecurringRun", namespace, schedule] = None
 
     def _enqueue(self, manifest: Manifest) -> None:
         metadata = manifest["metadata"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from datetime import datetime, timedelta
+from typing import Any, Literal, NoReturn
 
 from kaptain_kfp.config import Config, config_or_default
 from kaptain_kfp.exceptions import RunNotFoundError, UndefinedModelProperty
@@ -13,26 +13,20 @@ from kaptain_kfp.hyperparameter.domains import Domain
 from kaptain_kfp.image.checksum import image_tag
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.platform import constants
-from kaptain_kfp.runs.base import RunHandle
+from kaptain_kfp.runs.base import RunHandle, ScheduleHandle
+from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.specs import Action, Definition, MetricSummary, ModelIdentity, Record
 from kaptain_kfp.store.records import Records
 
-from .actions import close_finished_runs, conclude, submit
+from .actions import close_finished_runs, conclude, schedule, send, submit
 from .content import Content
 from .frameworks import ModelFramework
 from .identity import validate_model_id
 from .meta import ModelMeta
+from .plans import Plan, check_room, plan_build, plan_of, plan_train
 from .resources import Resources
-from .states import ModelState, ModelStatus, fold
-from .validation import (
-    check_gpus,
-    checked_arguments,
-    checked_policy,
-    checked_resources,
-    checked_workers,
-    defined,
-    require,
-)
+from .states import ModelState, ModelStatus, fold, newer_runs
+from .validation import defined, require
 from .world import World, world_of
 
 __all__ = ["Model"]
@@ -180,15 +174,18 @@ class Model:
 
     @property
     def last_run(self) -> RunHandle | None:
-        """The newest run of the model, or None; found again after a restart."""
-        if self._last_run is None:
-            runner = self._world().runner
-            for record in reversed(self._records().load()):
-                try:
-                    self._last_run = runner.get(record.run_id)
-                except RunNotFoundError:
-                    continue
-                break
+        """The newest run of the model, or None; found again after a restart.
+
+        That is the run which this object started last, until one that began after its end.
+        """
+        runner = self._world().runner
+        own = None if self._last_run is None else self._last_run.id
+        for run_id in newer_runs(self._records().load(), own):
+            try:
+                self._last_run = runner.get(run_id)
+            except RunNotFoundError:
+                continue
+            break
         return self._last_run
 
     def history(self) -> list[Record]:
@@ -218,7 +215,7 @@ class Model:
         if world.images.find(image.name, image.checksum) is not None:
             get_logger().info("build: %s with the same contents is there already.", image.name)
             return True
-        return self._run(world, "build", content, {}, {}, verbose, wait)
+        return self._run(world, plan_build(), content, verbose, wait)
 
     def train(
         self,
@@ -267,21 +264,20 @@ class Model:
             ImageBuildException: The image could not be built.
             WorkloadDeploymentError: The work could not be created or started.
         """
-        replica = checked_resources(cpu, memory, gpus, resources)
-        parameters = {
-            "hyperparameters": checked_arguments("hyperparameters", hyperparameters),
-            "args": checked_arguments("args", args),
-            "workers": checked_workers(workers),
-            "resources": replica.dump(),
-            "policy": checked_policy(
-                timeout, ttl_seconds_after_finished, force_cleanup, self.config.training_api
-            ).dump(),
-        }
+        plan = plan_train(
+            hyperparameters,
+            args,
+            gpus,
+            cpu,
+            memory,
+            resources,
+            workers,
+            ttl_seconds_after_finished,
+            force_cleanup,
+            timeout,
+        )
         content = Content.of(self._definition(), self.config)
-        world = self._enter("train")
-        check_gpus(replica, workers if self.framework.job_kind != "Job" else 1, world.gpus)
-        given = {"hyperparameters": _plain(hyperparameters), "args": _plain(args or {})}
-        return self._run(world, "train", content, parameters, given, verbose, wait)
+        return self._run(self._enter("train"), plan, content, verbose, wait)
 
     def tune(
         self,
@@ -355,6 +351,64 @@ class Model:
         """Logs evaluation metrics; not in this version."""
         self._later("log_metrics")
 
+    def schedule(
+        self,
+        action: str = "train",
+        *,
+        cron: str | None = None,
+        interval: int | timedelta | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        catch_up: bool = False,
+        max_concurrency: int = 1,
+        enabled: bool = True,
+        name: str | None = None,
+        **arguments: Any,
+    ) -> ScheduleHandle:
+        """Has an action done again and again, with the training code as it is now.
+
+        On this machine it is done while the machine is on; see `Schedule.of` for the times.
+
+        Args:
+            action: ``train`` or ``build``.
+            cron: ``minute hour day-of-month month day-of-week`` in UTC, e.g. ``0 3 * * *``; or six
+                fields with the seconds first, or ``@daily`` and the like.
+            interval: Seconds from one start to the next, or a timedelta; instead of `cron`.
+            start: Nothing is started before it; with a time zone.
+            end: Nothing is started after it; with a time zone.
+            catch_up: Whether times that were missed are made up for.
+            max_concurrency: Most runs of it at a time, 1 to 10; further ones wait.
+            enabled: Whether it begins to start runs at once.
+            name: What people see; by default the model, the action and the times. Unique among the
+                model's schedules.
+            **arguments: Those of the action's method, but `verbose` and `wait`.
+
+        Returns:
+            The schedule, which can be disabled, enabled and deleted.
+
+        Raises:
+            ModelValidationException: Something given can't be; nothing was sent.
+        """
+        when = Schedule.of(
+            cron=cron,
+            interval=interval,
+            start=start,
+            end=end,
+            catch_up=catch_up,
+            max_concurrency=max_concurrency,
+            enabled=enabled,
+        )
+        plan = plan_of(action, arguments)
+        title = f"{self.id} {action}, {when.text}" if name is None else require("name", name)
+        content = Content.of(self._definition(), self.config)
+        world = self._enter("schedule")
+        check_room(plan, self.framework, world.gpus)
+        return schedule(world, self._records(), plan, content, when, title)
+
+    def schedules(self) -> list[ScheduleHandle]:
+        """Returns the schedules of the model, the newest first."""
+        return self._world().runner.schedules(self.id)
+
     def meta(self) -> ModelMeta:
         """Returns an immutable snapshot of the model's properties."""
         status = self._status()
@@ -384,7 +438,7 @@ class Model:
     def _world(self) -> World:
         return world_of(self.config)
 
-    def _enter(self, action: Action) -> World:
+    def _enter(self, action: Action | Literal["schedule"]) -> World:
         """Says in which world an action is going to happen."""
         world = self._world()
         get_logger().info(
@@ -421,30 +475,14 @@ class Model:
         )
 
     def _run(
-        self,
-        world: World,
-        action: Action,
-        content: Content,
-        parameters: Mapping[str, Any],
-        given: Mapping[str, Any],
-        verbose: bool | None,
-        wait: bool,
+        self, world: World, plan: Plan, content: Content, verbose: bool | None, wait: bool
     ) -> bool:
-        model = content.send(world.store, world.store_spec(self.id))
-        world.share_credentials(self.id)
+        check_room(plan, self.framework, world.gpus)
+        model = send(world, content)
         records = self._records()
-        self._last_run = submit(
-            world, records, action, content.definition, model, parameters, given
-        )
-        return conclude(self._last_run, records, action, verbose) if wait else True
+        self._last_run = submit(world, records, plan, content.definition, model)
+        return conclude(self._last_run, records, plan.action, verbose) if wait else True
 
 
 def _numbers(summary: MetricSummary) -> dict[str, float]:
     return {name: value for name, value in summary if value is not None}
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns values fit for JSON: what isn't plain itself, as NumPy's numbers, as plain ones."""
-    return {
-        flag: value.item() if hasattr(value, "item") else value for flag, value in values.items()
-    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kaptain_kfp.cluster.base import Cluster
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.cluster.secrets import ensure_secret
-from kaptain_kfp.config import Config, Target, resolve_target, store_uri
+from kaptain_kfp.config import Config, Target, TrainingApi, resolve_target, store_uri
 from kaptain_kfp.exceptions import ConfigurationError
 from kaptain_kfp.image.local import LocalImages
 from kaptain_kfp.local.devices import gpus_of_machine
@@ -33,6 +33,7 @@ class World:
         runner: What runs pipelines.
         store: Where model files and records lie.
         images: The images that are there.
+        training_api: Whose training jobs to make, see `Config.training_api`.
         credentials: What opens the store; None for a folder.
     """
 
@@ -41,6 +42,7 @@ class World:
     runner: Runner
     store: Store
     images: LocalImages
+    training_api: TrainingApi
     credentials: ConfigurationProvider | None = None
 
     def store_spec(self, model_id: str) -> StoreSpec:
@@ -81,4 +83,5 @@ def world_of(config: Config) -> World:
     store = open_store(uri, credentials)
     cluster = LocalCluster(config.home)
     runner = LocalRunner(cluster, store)
-    return World(target, cluster, runner, store, LocalImages(config.home), credentials)
+    images = LocalImages(config.home)
+    return World(target, cluster, runner, store, images, config.training_api, credentials)
