@@ -103,7 +103,7 @@ def test_steps_of_kubeflow_go_through_the_launcher() -> None:
     made = with_own_components(nested(), namespace="team-a", kubeflow=KUBEFLOW)
     words = command_of(made, "exec-inner.a")
     assert words[:6] == [
-        *("env", "KAPTAIN_TASK=inner.a", "KAPTAIN_DAG={{$.pipeline_job_name}}"),
+        *("kaptain-step", "inner.a", "{{$.pipeline_job_name}}"),
         *("python3", "-m", "kaptain_kfp.runs.launcher"),
     ]
     assert json.loads(words[6]) == {
