@@ -142,12 +142,17 @@ class StoreSpec(Spec):
 
 
 class ModelSpec(Spec):
-    """The pipeline parameter `model`."""
+    """The pipeline parameter `model`.
+
+    Attributes:
+        registry_secret: The Secret with which its image is pulled; None where it takes none.
+    """
 
     identity: ModelIdentity
     source: SourceSpec
     image: ImageSpec
     store: StoreSpec
+    registry_secret: str | None = None
 
 
 class ResourcesSpec(Spec):

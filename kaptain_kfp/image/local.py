@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image.base import Images
 from kaptain_kfp.image.checksum import parse_image_name
 from kaptain_kfp.image.requirements import has_requirements
 from kaptain_kfp.image.sources import unpack
@@ -39,7 +40,7 @@ from kaptain_kfp.store.base import Store
 __all__ = ["LocalImages"]
 
 
-class LocalImages:
+class LocalImages(Images):
     """The images in one home, built for the interpreter that runs this.
 
     Args:

@@ -39,6 +39,7 @@ def training_job(
     api: TrainingForm = "operator",
     main_file: str = "",
     store_secret: str | None = None,
+    registry_secret: str | None = None,
 ) -> dict[str, Any]:
     """Returns the manifest of the workload that trains a model.
 
@@ -58,6 +59,7 @@ def training_job(
         api: Whose training jobs, see `training_form`.
         main_file: The script, as the image has it; TrainJobs need to know.
         store_secret: The Secret that opens where the model goes, if it takes one.
+        registry_secret: The Secret with which the image is pulled, if it takes one.
 
     Raises:
         OperatorMissingError: Kubeflow Trainer can't train models of that framework.
@@ -81,7 +83,9 @@ def training_job(
         "namespace": namespace,
         "labels": labels,
         "annotations": {names.ANNOTATION_MODEL_ID: model.id},
-        "template": pod_template(main, labels=labels),
+        "template": pod_template(
+            main, labels=labels, image_pull_secrets=(registry_secret,) if registry_secret else ()
+        ),
         "deadline_seconds": policy.timeout_seconds,
     }
     if api != "operator" and kind == "TrainJob":

@@ -16,6 +16,7 @@ from kaptain_kfp.exceptions import (
 )
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.manifests.names import labels_for
+from kaptain_kfp.manifests.secret import registry_secret_name, storage_secret_name
 from kaptain_kfp.runs.base import RunHandle, Runner, RunRequest, ScheduleHandle
 from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.specs import Action, Definition, ErrorSpec, ModelSpec, Submission
@@ -95,22 +96,33 @@ def send(world: World, content: Content) -> ModelSpec:
         What the steps are told of the model.
     """
     model_id = content.definition.identity.id
-    model = content.send(world.store, world.store_spec(model_id))
-    world.share_credentials(model_id)
+    credentials = world.credentials
+    model = content.send(
+        world.store, world.store_spec(model_id), credentials.registry_secret(model_id)
+    )
+    credentials.share(model_id, world.cluster)
     return model
 
 
 def _request(world: World, plan: Plan, model: ModelSpec, name: str) -> RunRequest:
-    parameters = {"model": model.dump(), **plan.parameters}
+    model_id = model.identity.id
+    parameters = {
+        "model": model.dump(),
+        **plan.parameters,
+        "storage_secret": storage_secret_name(model_id),
+        "registry_secret": registry_secret_name(model_id),
+    }
     if "policy" in parameters:
         parameters["policy"] = {**parameters["policy"], "training_api": world.training_api}
+    pipeline = f"kaptain-{plan.action}"
     return RunRequest(
-        pipeline=packaged.pipeline(f"kaptain-{plan.action}"),
+        pipeline=packaged.pipeline(pipeline),
+        platform=packaged.platform(pipeline),
         parameters=parameters,
-        experiment=model.identity.id,
+        experiment=model_id,
         name=name,
         description=model.identity.description,
-        labels=labels_for(model.identity.id),
+        labels=labels_for(model_id),
         secret_names=(model.store.secret_name,) if model.store.secret_name else (),
     )
 

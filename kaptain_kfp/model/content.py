@@ -60,7 +60,9 @@ class Content:
         image = ImageSpec(name=name, base_image=definition.base_image, checksum=content)
         return cls(definition, found, digests, image)
 
-    def send(self, store: Store, store_spec: StoreSpec) -> ModelSpec:
+    def send(
+        self, store: Store, store_spec: StoreSpec, registry_secret: str | None = None
+    ) -> ModelSpec:
         """Puts what isn't there yet into the store; returns the pipeline parameter `model`.
 
         Raises:
@@ -69,7 +71,13 @@ class Content:
         """
         identity = self.definition.identity
         source = sources.upload_sources(self.sources, store, identity.id, digests=self.digests)
-        return ModelSpec(identity=identity, source=source, image=self.image, store=store_spec)
+        return ModelSpec(
+            identity=identity,
+            source=source,
+            image=self.image,
+            store=store_spec,
+            registry_secret=registry_secret,
+        )
 
 
 def _listed_requirements(extra_files: tuple[str, ...] | None) -> str | None:

@@ -27,7 +27,7 @@ from .plans import Plan, check_room, plan_build, plan_of, plan_train
 from .resources import Resources
 from .states import ModelState, ModelStatus, fold, newer_runs
 from .validation import defined, require
-from .world import World, world_of
+from .world import World, Worlds, world_of
 
 __all__ = ["Model"]
 
@@ -96,6 +96,7 @@ class Model:
         self.config = config_or_default(config)
         self.serving_config = dict(serving_config) if serving_config is not None else None
         self._first_revision = uuid.uuid4().hex
+        self._worlds = Worlds()
         self._last_run: RunHandle | None = None
         self._known: Records | None = None
 
@@ -436,7 +437,7 @@ class Model:
         raise NotImplementedError(f"Model.{method}() isn't part of this version of kaptain-kfp.")
 
     def _world(self) -> World:
-        return world_of(self.config)
+        return self._worlds.of(self.config)
 
     def _enter(self, action: Action | Literal["schedule"]) -> World:
         """Says in which world an action is going to happen."""

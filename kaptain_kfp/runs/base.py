@@ -54,7 +54,9 @@ class RunRequest:
         name: What people see.
         description: What people read.
         labels: For the run, and whatever runs it.
-        secret_names: Secrets whose entries become environment variables of its steps.
+        platform: What the compiled pipeline asks of Kubernetes, its second document.
+        secret_names: Secrets whose entries become environment variables of its steps, also where
+            nobody minds `platform`.
     """
 
     pipeline: Mapping[str, Any]
@@ -63,6 +65,7 @@ class RunRequest:
     name: str
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    platform: Mapping[str, Any] | None = None
     secret_names: tuple[str, ...] = ()
 
 

@@ -144,7 +144,9 @@ class KfpRunner(Runner):
             "display_name": request.name,
             "description": f"{request.description}\n\n{told}".strip(),
             "experiment_id": self._catalogue.experiment(request.experiment),
-            "pipeline_version_reference": self._catalogue.version(pipeline).reference,
+            "pipeline_version_reference": self._catalogue.version(
+                pipeline, request.platform
+            ).reference,
             "runtime_config": {name: value for name, value in config.items() if value is not None},
             "service_account": settings.service_account,
         }

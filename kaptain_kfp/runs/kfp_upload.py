@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,22 +100,26 @@ class Catalogue:
         )
         return next(listed, None)
 
-    def version(self, pipeline: Mapping[str, Any]) -> PipelineVersion:
+    def version(
+        self, pipeline: Mapping[str, Any], platform: Mapping[str, Any] | None = None
+    ) -> PipelineVersion:
         """Returns the version of a compiled pipeline; uploads it where it isn't there yet.
 
         Args:
             pipeline: The compiled pipeline (IR), with the image that its steps run in.
+            platform: What it asks of Kubernetes.
 
         Raises:
             RunError: As `KfpConnection.call`.
         """
-        name, version = str(pipeline["pipelineInfo"]["name"]), version_name(pipeline)
+        documents = [pipeline] if platform is None else [pipeline, platform]
+        name, version = str(pipeline["pipelineInfo"]["name"]), version_name(*documents)
         if (name, version) not in self._versions:
             description = str(pipeline["pipelineInfo"].get("description", ""))
             pipeline_id = self._pipeline(name, description)
             found = self._found_or_made(
                 lambda: self._find_version(pipeline_id, name, version),
-                lambda: self._upload(pipeline_id, name, version, pipeline),
+                lambda: self._upload(pipeline_id, name, version, documents),
             )
             known = PipelineVersion(pipeline_id, found["pipeline_version_id"])
             self._versions[(name, version)] = known
@@ -154,11 +158,12 @@ class Catalogue:
         return next(listed, None)
 
     def _upload(
-        self, pipeline_id: str, name: str, version: str, pipeline: Mapping[str, Any]
+        self, pipeline_id: str, name: str, version: str, documents: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"{name}.yaml"
-            text = yaml.safe_dump(dict(pipeline), sort_keys=False, allow_unicode=True)
+            plain = [dict(document) for document in documents]
+            text = yaml.safe_dump_all(plain, sort_keys=False, allow_unicode=True)
             file.write_text(text, encoding="utf-8")
             return self._connection.call(
                 f"take the version {version} of the pipeline {name!r}",
@@ -196,13 +201,13 @@ class Catalogue:
             return found
 
 
-def version_name(pipeline: Mapping[str, Any]) -> str:
+def version_name(*documents: Mapping[str, Any]) -> str:
     """Returns the name of a pipeline's version: that of this package, and a digest of the content.
 
     Args:
-        pipeline: The compiled pipeline (IR).
+        *documents: The compiled pipeline (IR), and what it asks of Kubernetes, if anything.
     """
-    content = json.dumps(pipeline, sort_keys=True, separators=(",", ":")).encode()
+    content = json.dumps(documents, sort_keys=True, separators=(",", ":")).encode()
     return f"{__version__}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}"
 
 
