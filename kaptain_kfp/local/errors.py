@@ -23,6 +23,7 @@ __all__ = [
     "conflict",
     "exists",
     "expired",
+    "forbidden",
     "invalid",
     "no_status",
     "not_found",
@@ -68,6 +69,17 @@ def exists(kind: Kind, name: str) -> ObjectExistsError:
         resource=f"{kind.kind}/{name}",
         reason="AlreadyExists",
         code=409,
+        details=_details(kind, name),
+    )
+
+
+def forbidden(kind: Kind, name: str, why: str) -> ClusterError:
+    """Its namespace doesn't allow the object."""
+    return ClusterError(
+        f'{kind.resource} "{name}" is forbidden: {why}',
+        resource=f"{kind.kind}/{name}",
+        reason="Forbidden",
+        code=403,
         details=_details(kind, name),
     )
 

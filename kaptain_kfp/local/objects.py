@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from . import deletion, errors, patches, rows, writes
+from . import admission, deletion, errors, patches, rows, writes
 from .bell import ring
 from .database import Database
 from .kinds import Kind, kind_of, lookup
@@ -81,7 +81,8 @@ class Objects:
                 raise errors.exists(kind, metadata["name"])
             if kind.kind == "Service":
                 _assign_ports(connection, kind, made)
-            return made if dry_run else rows.store(connection, kind, made, None)
+            admission.check_creation(connection, kind, made)
+            return made if dry_run else _stored(connection, kind, made, None)
 
     def get(self, kind: str | Kind, name: str, namespace: str = "default") -> Object:
         """Returns an object; raises ObjectNotFoundError where there is none."""
@@ -240,9 +241,8 @@ class Objects:
             if dry_run or after == before:
                 return after or before
             if after is None:
-                rows.remove(connection, found, before)
-                return before
-            return rows.store(connection, found, after, before)
+                return _removed(connection, found, before)
+            return _stored(connection, found, after, before)
 
     def changes(
         self,
@@ -350,9 +350,24 @@ def _replace(
     if how.dry_run or after is before:
         return after
     if deletion.complete(after):
-        rows.remove(connection, kind, before)
+        _removed(connection, kind, before)
         return after
-    return rows.store(connection, kind, after, before)
+    return _stored(connection, kind, after, before)
+
+
+def _stored(
+    connection: sqlite3.Connection, kind: Kind, after: Object, before: Object | None
+) -> Object:
+    stored = rows.store(connection, kind, after, before)
+    if before is None or kind.kind in ("Pod", "ResourceQuota"):
+        admission.settle_quotas(connection, kind, stored["metadata"].get("namespace", ""))
+    return stored
+
+
+def _removed(connection: sqlite3.Connection, kind: Kind, last: Object) -> Object:
+    rows.remove(connection, kind, last)
+    admission.settle_quotas(connection, kind, last["metadata"].get("namespace", ""))
+    return last
 
 
 def _assign_ports(connection: sqlite3.Connection, kind: Kind, service: Object) -> None:
