@@ -9,7 +9,7 @@ server, with its texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +23,7 @@ from kaptain_kfp.local import errors
 from kaptain_kfp.local.kinds import Kind
 
 from .causes import UNCHECKED, Cause, blocking
+from .core import fields_of
 from .rules import broken_rules, has_rules, unsupported
 from .scale import scale_troubles
 from .shaping import Schema, fill_defaults, prune
@@ -62,15 +63,22 @@ class Schemas:
 
     Args:
         definitions: CustomResourceDefinitions.
+        core: Kinds of Kubernetes itself of which unknown fields shall be noticed, too; their form
+            and their rules are the server's own.
     """
 
-    def __init__(self, *definitions: Mapping[str, Any]) -> None:
+    def __init__(self, *definitions: Mapping[str, Any], core: Iterable[Kind] = ()) -> None:
         found = [made for crd in definitions for made in _definitions(crd)]
         self._by_kind = {(made.kind.api_version, made.kind.kind): made for made in found}
+        self._core = {(kind.api_version, kind.kind): kind for kind in core if not kind.custom}
 
     @classmethod
-    def load(cls, folder: Path) -> Schemas:
+    def load(cls, folder: Path, *, core: Iterable[Kind] = ()) -> Schemas:
         """Reads the CustomResourceDefinitions in the ``*.yaml`` files of a folder.
+
+        Args:
+            folder: The folder.
+            core: As for the class.
 
         Raises:
             ConfigurationError: There is none.
@@ -85,11 +93,11 @@ class Schemas:
                 f"There is no CustomResourceDefinition in {folder}.",
                 hint="Put the *.yaml files there that the operators come with.",
             )
-        return cls(*read)
+        return cls(*read, core=core)
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds that have a schema."""
+        """The kinds that are defined by a CustomResourceDefinition."""
         return tuple(made.kind for made in self._by_kind.values())
 
     @property
@@ -120,22 +128,31 @@ class Schemas:
         Raises:
             ObjectInvalidError: It has unknown fields (code 400), or breaks its schema (422).
         """
-        found = self._by_kind.get((str(manifest.get("apiVersion")), str(manifest.get("kind"))))
+        word = (str(manifest.get("apiVersion")), str(manifest.get("kind")))
         sent = deepcopy(dict(manifest))
-        if found is None:
+        if word in self._core:
+            kind = self._core[word]
+            return Admission(sent, _unknown(kind, fields_of(kind), sent, validation))
+        if word not in self._by_kind:
             return Admission(sent)
-        unknown = [f'unknown field "{path}"' for path in prune(found.schema, sent)]
-        if unknown and validation == "Strict":
-            raise errors.cannot_decode(found.kind, f"strict decoding error: {', '.join(unknown)}")
+        found = self._by_kind[word]
+        warnings = _unknown(found.kind, found.schema, sent, validation)
         fill_defaults(found.schema, sent)
         made = _merged(found.kind, sent, before, status)
         causes = list(_causes(found, made, ABSENT if before is None else before))
         if causes:
             name = (made.get("metadata") or {}).get("name", "")
-            raise errors.all_invalid(
-                found.kind, name, [(c.field, c.message, c.reason) for c in causes]
-            )
-        return Admission(made, tuple(unknown) if validation == "Warn" else ())
+            told = [(cause.field, cause.message, cause.reason) for cause in causes]
+            raise errors.all_invalid(found.kind, name, told)
+        return Admission(made, warnings)
+
+
+def _unknown(kind: Kind, schema: Schema, sent: Object, validation: Validation) -> tuple[str, ...]:
+    """Removes unknown fields; returns what is to be said about them."""
+    told = tuple(f'unknown field "{path}"' for path in prune(schema, sent))
+    if told and validation == "Strict":
+        raise errors.cannot_decode(kind, f"strict decoding error: {', '.join(told)}")
+    return told if validation == "Warn" else ()
 
 
 def _merged(kind: Kind, sent: Object, before: Mapping[str, Any] | None, status: bool) -> Object:
