@@ -9,7 +9,7 @@ server, with its texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +23,6 @@ from kaptain_kfp.local import errors
 from kaptain_kfp.local.kinds import Kind
 
 from .causes import UNCHECKED, Cause, blocking
-from .core import fields_of
 from .rules import broken_rules, has_rules, unsupported
 from .scale import scale_troubles
 from .shaping import Schema, fill_defaults, prune
@@ -63,22 +62,15 @@ class Schemas:
 
     Args:
         definitions: CustomResourceDefinitions.
-        core: Kinds of Kubernetes itself of which unknown fields shall be noticed, too; their form
-            and their rules are the server's own.
     """
 
-    def __init__(self, *definitions: Mapping[str, Any], core: Iterable[Kind] = ()) -> None:
+    def __init__(self, *definitions: Mapping[str, Any]) -> None:
         found = [made for crd in definitions for made in _definitions(crd)]
         self._by_kind = {(made.kind.api_version, made.kind.kind): made for made in found}
-        self._core = {(kind.api_version, kind.kind): kind for kind in core if not kind.custom}
 
     @classmethod
-    def load(cls, folder: Path, *, core: Iterable[Kind] = ()) -> Schemas:
+    def load(cls, folder: Path) -> Schemas:
         """Reads the CustomResourceDefinitions in the ``*.yaml`` files of a folder.
-
-        Args:
-            folder: The folder.
-            core: As for the class.
 
         Raises:
             ConfigurationError: There is none.
@@ -93,11 +85,11 @@ class Schemas:
                 f"There is no CustomResourceDefinition in {folder}.",
                 hint="Put the *.yaml files there that the operators come with.",
             )
-        return cls(*read, core=core)
+        return cls(*read)
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds that are defined by a CustomResourceDefinition."""
+        """The kinds that have one."""
         return tuple(made.kind for made in self._by_kind.values())
 
     @property
@@ -130,13 +122,10 @@ class Schemas:
         """
         word = (str(manifest.get("apiVersion")), str(manifest.get("kind")))
         sent = deepcopy(dict(manifest))
-        if word in self._core:
-            kind = self._core[word]
-            return Admission(sent, _unknown(kind, fields_of(kind), sent, validation))
         if word not in self._by_kind:
             return Admission(sent)
         found = self._by_kind[word]
-        warnings = _unknown(found.kind, found.schema, sent, validation)
+        warnings = _unknown(found, sent, validation)
         fill_defaults(found.schema, sent)
         made = _merged(found.kind, sent, before, status)
         causes = list(_causes(found, made, ABSENT if before is None else before))
@@ -147,11 +136,11 @@ class Schemas:
         return Admission(made, warnings)
 
 
-def _unknown(kind: Kind, schema: Schema, sent: Object, validation: Validation) -> tuple[str, ...]:
+def _unknown(found: _Definition, sent: Object, validation: Validation) -> tuple[str, ...]:
     """Removes unknown fields; returns what is to be said about them."""
-    told = tuple(f'unknown field "{path}"' for path in prune(schema, sent))
+    told = tuple(f'unknown field "{path}"' for path in prune(found.schema, sent))
     if told and validation == "Strict":
-        raise errors.cannot_decode(kind, f"strict decoding error: {', '.join(told)}")
+        raise errors.cannot_decode(found.kind, f"strict decoding error: {', '.join(told)}")
     return told if validation == "Warn" else ()
 
 

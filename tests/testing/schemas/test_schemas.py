@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaptain_kfp.exceptions import ConfigurationError, ObjectInvalidError
-from kaptain_kfp.local.kinds import KINDS, Kind
 from kaptain_kfp.testing.schemas import Schemas
 
 UNCHECKED = (
@@ -299,37 +298,6 @@ def test_a_kind_without_a_schema_passes_unchanged() -> None:
     assert SCHEMAS.admit(pod, validation="Strict").object == pod
     other = {**thing(size="x"), "apiVersion": "example.com/v2"}
     assert SCHEMAS.admit(other, validation="Strict").object == other
-
-
-def test_of_kinds_of_kubernetes_itself_only_the_names_of_fields_count() -> None:
-    schemas = Schemas(definition(), core=KINDS)
-    container = {"name": "c", "imag": "i", "resources": {"limits": {"nvidia.com/gpu": 1}}}
-    template = {
-        "metadata": {"labels": {"a": "b"}, "team": "x"},
-        "spec": {"containers": [container]},
-    }
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "j"},
-        "spec": {"template": template, "backoffLimit": "many"},
-        "status": {"active": 1},
-    }
-    admitted = schemas.admit(job)
-    assert admitted.warnings == (
-        'unknown field "spec.template.metadata.team"',
-        'unknown field "spec.template.spec.containers[0].imag"',
-    )
-    del container["imag"], template["metadata"]["team"]
-    assert admitted.object == job
-    assert [kind.kind for kind in schemas.kinds] == ["Thing"]
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.custom], ids=lambda k: k.kind)
-def test_every_kind_of_kubernetes_itself_is_known(kind: Kind) -> None:
-    schemas = Schemas(core=[kind])
-    manifest = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "n"}}
-    assert schemas.admit({**manifest, "nonsense": 1}).object == manifest
 
 
 def test_they_are_read_from_a_folder(tmp_path: Path) -> None:
