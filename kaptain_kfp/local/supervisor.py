@@ -309,14 +309,15 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
-    info = {"pid": os.getpid(), "version": __version__, "started": time.time()}
+    kubelet = os.environ.get(KUBELET_VARIABLE, "on")
+    info = {"pid": os.getpid(), "version": __version__, "started": time.time(), "kubelet": kubelet}
     draft = home.supervisor_info.with_suffix(".draft")
     draft.write_text(json.dumps(info), encoding="utf-8")
     draft.replace(home.supervisor_info)
     _LOG.info("supervisor %s of %s begins", __version__, home.root)
     try:
         idle_seconds = float(os.environ.get(IDLE_VARIABLE, _IDLE_SECONDS))
-        Supervisor(home, idle_seconds, kubelet=_kubelet_wanted()).run(lock)
+        Supervisor(home, idle_seconds, kubelet=_is_on(kubelet)).run(lock)
     except Exception:
         _LOG.exception("supervisor failed")
         return 1
@@ -324,8 +325,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _kubelet_wanted() -> bool:
-    word = os.environ.get(KUBELET_VARIABLE, "on")
+def _is_on(word: str) -> bool:
     if word not in ("on", "off"):
         raise ConfigurationError(
             f"{KUBELET_VARIABLE} is {word!r}.", hint="Make it 'on' or 'off', or leave it out."

@@ -28,13 +28,13 @@ from kaptain_kfp.exceptions import (
     ObjectNotFoundError,
 )
 from kaptain_kfp.local.bell import Bell, ring
-from kaptain_kfp.local.client import supervised
 from kaptain_kfp.local.controllers import EventNote, Manifest
 from kaptain_kfp.local.events import write_event
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.supervisor import KUBELET_VARIABLE
 
+from .homes import has_kubelet
 from .podscripts import succeed
 from .podsteps import NODE, TERMINATED, Script, Step, Told, ended
 
@@ -168,11 +168,11 @@ class ScriptedKubelet:
         """Begins to play.
 
         Raises:
-            ConfigurationError: There is a supervisor already, which has a kubelet of its own.
+            ConfigurationError: A supervisor is there already, and has a kubelet of its own.
         """
-        if supervised(self._home):
+        if has_kubelet(self._home.root):
             raise ConfigurationError(
-                f"{self._home.root} has a supervisor already, which runs its pods.",
+                f"{self._home.root} has a supervisor already that runs its pods.",
                 hint="Begin to play its pods before anything is done in it.",
             )
         self._word_before = os.environ.get(KUBELET_VARIABLE)

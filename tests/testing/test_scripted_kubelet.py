@@ -108,6 +108,17 @@ def test_it_takes_no_pods_from_a_kubelet(world: World) -> None:
     assert KUBELET_VARIABLE not in os.environ
 
 
+def test_it_may_come_later_where_nobody_else_has_the_pods(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KUBELET_VARIABLE, "off")
+    world.job("waits")
+    eventually(world.pods, "its pod is there")
+    with ScriptedKubelet(world.home):
+        eventually(lambda: world.ended("waits") == "Complete", "its pod is played")
+    assert os.environ[KUBELET_VARIABLE] == "off"
+
+
 def test_a_rule_needs_a_script(world: World) -> None:
     with pytest.raises(ValueError, match="by which script"):
         ScriptedKubelet(world.home).play(name="p")
