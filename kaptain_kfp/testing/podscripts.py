@@ -28,7 +28,6 @@ from .podsteps import (
     disrupted,
     ended,
     init_done,
-    literal,
     looping,
     placed,
     running,
@@ -106,7 +105,6 @@ def crash_loop(code: int = 1, log: str = "", *, restarts: int = 3, after: float 
         "Back-off restarting failed container {main} in pod {pod}_{ns}({uid})",
         warning=True,
     )
-
     rounds = [Step(after, looping(code, n), (told,)) for n in range(1, restarts + 1)]
     return run(log).then(*rounds)
 
@@ -173,8 +171,8 @@ def invalid_image_name() -> Script:
 
 def config_error(why: str = 'secret "credentials" not found') -> Script:
     """The container refers to something that isn't there: CreateContainerConfigError."""
-    told = (Told("Failed", f"Error: {literal(why)}", warning=True),)
-    status = waits("CreateContainerConfigError", literal(why))
+    told = (Told("Failed", f"Error: {why}", warning=True),)
+    status = waits("CreateContainerConfigError", why)
     return creating().then(Step(status=status, told=told))
 
 
@@ -191,7 +189,7 @@ def failed_mount(
         why: What is wrong with it.
         until: After how many seconds it can be mounted, and the pod succeeds; None for never.
     """
-    message = literal(f'MountVolume.SetUp failed for volume "{volume}" : {why}')
+    message = f'MountVolume.SetUp failed for volume "{volume}" : {why}'
     told = Told("FailedMount", message, warning=True)
     script = placed().then(Step(told=(told,)))
     if until is None:
@@ -221,13 +219,12 @@ def evicted(
     after: float = 0.0,
 ) -> Script:
     """The kubelet ends it since its machine is short of something."""
-    words = literal(message)
 
     def status(pod: Manifest, now: datetime) -> Mapping[str, Any]:
         killed = ended(KILLED, phase="Failed", why="Evicted", message=message)(pod, now)
         return disrupted(killed, "TerminationByKubelet", message, now)
 
-    return run().then(Step(after, status, (Told("Evicted", words, warning=True),)))
+    return run().then(Step(after, status, (Told("Evicted", message, warning=True),)))
 
 
 def node_lost(*, after: float = 0.0, forgotten_after: float | None = None) -> Script:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,8 +26,8 @@ __all__ = [
     "creating",
     "disrupted",
     "ended",
+    "filled",
     "init_done",
-    "literal",
     "looping",
     "placed",
     "running",
@@ -103,6 +104,22 @@ class Script:
         return replace(self, steps=(*self.steps, *steps))
 
 
+def filled(text: str, pod: Manifest) -> str:
+    """Returns a text with a pod's own words for ``{pod}``, ``{image}`` and the like.
+
+    All other braces stay, since real messages are full of them.
+    """
+    metadata, main = pod["metadata"], pod["spec"]["containers"][0]
+    words = {
+        "pod": metadata["name"],
+        "ns": metadata["namespace"],
+        "uid": metadata["uid"],
+        "main": main["name"],
+        "image": main.get("image", ""),
+    }
+    return re.sub(r"\{(pod|ns|uid|main|image)\}", lambda match: str(words[match[1]]), text)
+
+
 def placed() -> Script:
     """Returns how a pod gets a machine."""
     told = Told("Scheduled", f"Successfully assigned {{ns}}/{{pod}} to {NODE}", component=SCHEDULER)
@@ -119,7 +136,7 @@ def waits(reason: str, message: str = "") -> Status:
 
     def status(pod: Manifest, now: datetime) -> Mapping[str, Any]:
         init = container_names(pod, "initContainers")
-        words = message.format(image=_image(pod))
+        words = filled(message, pod)
         if not init:
             return pod_status(pod, "Pending", all_waiting(pod, reason, words), now)
         before = {name: Container.waiting("PodInitializing") for name in init}
@@ -205,15 +222,6 @@ def since(pod: Manifest, now: datetime) -> str:
     state = statuses[0].get("state", {})
     since = state.get("running", {}).get("startedAt")
     return str(since or (pod.get("status") or {}).get("startTime") or time_text(now))
-
-
-def _image(pod: Manifest) -> str:
-    return str(pod["spec"]["containers"][0].get("image", ""))
-
-
-def literal(text: str) -> str:
-    """Returns a text that is meant as it is, braces and all."""
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _duration(seconds: int) -> str:

@@ -36,7 +36,7 @@ from kaptain_kfp.local.supervisor import KUBELET_VARIABLE
 
 from .homes import has_kubelet
 from .podscripts import succeed
-from .podsteps import NODE, TERMINATED, Script, Step, Told, ended
+from .podsteps import NODE, TERMINATED, Script, Step, Told, ended, filled
 
 __all__ = ["ScriptedKubelet"]
 
@@ -287,15 +287,7 @@ class ScriptedKubelet:
         return None
 
     def _tell(self, pod: Manifest, told: Told, now: datetime) -> None:
-        metadata, main = pod["metadata"], pod["spec"]["containers"][0]
-        message = told.message.format(
-            pod=metadata["name"],
-            ns=metadata["namespace"],
-            uid=metadata["uid"],
-            main=main["name"],
-            image=main.get("image", ""),
-        )
-        note = EventNote(told.reason, message, told.warning)
+        note = EventNote(told.reason, filled(told.message, pod), told.warning)
         with suppress(ObjectNotFoundError):
             write_event(self._objects, pod, note, told.component, now)
 

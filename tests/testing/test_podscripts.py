@@ -178,17 +178,15 @@ def test_a_volume_that_comes_late(tmp_path: Path) -> None:
 
 
 def test_no_node_is_large_enough(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, scripts.unschedulable("0/3 nodes are available.", until=60))
+    message = "0/1 nodes are available: 1 node(s) had untolerated taint {gpu: }."
+    stage = Stage(tmp_path, scripts.unschedulable(message, until=60))
     (condition,) = stage.play()["conditions"]
     assert (condition["type"], condition["status"]) == ("PodScheduled", "False")
-    assert (condition["reason"], condition["message"]) == (
-        "Unschedulable",
-        "0/3 nodes are available.",
-    )
+    assert (condition["reason"], condition["message"]) == ("Unschedulable", message)
     assert "nodeName" not in stage.pod["spec"]
     assert "containerStatuses" not in stage.status
     (event,) = stage.objects.list("Event").items
-    assert event["reason"] == "FailedScheduling"
+    assert (event["reason"], event["message"]) == ("FailedScheduling", message)
     assert event["source"] == {"component": "default-scheduler"}
     assert stage.play(60)["phase"] == "Succeeded"
 
