@@ -12,6 +12,7 @@ from kaptain_kfp.exceptions import ClusterError, ObjectNotFoundError, ResourceEx
 from kaptain_kfp.local import errors
 from kaptain_kfp.local.kinds import KINDS, Kind
 from kaptain_kfp.local.objects import Admit, Objects, Page
+from kaptain_kfp.local.podsecurity import violations_text
 from kaptain_kfp.local.views import restarted
 
 from ..schemas import Schemas
@@ -71,10 +72,11 @@ class Resources:
 
     def _create(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Answer:
         sent = _received(kind, target, call, warnings)
-        if kind.namespaced:
-            self._objects.get("Namespace", target.namespace or "")
+        namespace = self._objects.get("Namespace", target.namespace) if target.namespace else None
         admit = self._admission(kind, target, call, warnings)
-        return Answer(201, self._objects.create(sent, dry_run=call.dry_run, admit=admit))
+        made = self._objects.create(sent, dry_run=call.dry_run, admit=admit)
+        warnings.extend(_security_warnings(kind, made, namespace))
+        return Answer(201, made)
 
     def _update(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Answer:
         sent = _received(kind, target, call, warnings)
@@ -212,6 +214,17 @@ def _received(kind: Kind, target: Target, call: Call, warnings: list[str]) -> di
             )
         metadata["namespace"] = target.namespace
     return {**sent, "metadata": metadata}
+
+
+def _security_warnings(
+    kind: Kind, made: Mapping[str, Any], namespace: Mapping[str, Any] | None
+) -> list[str]:
+    """Returns what the namespace warns of in a Pod, or in the pods of a Job."""
+    if kind.kind not in ("Job", "Pod"):
+        return []
+    spec = made["spec"]["template"]["spec"] if kind.kind == "Job" else made["spec"]
+    text = violations_text(spec, namespace, "warn")
+    return [f"would {text}"] if text else []
 
 
 def _complain(kind: Kind, call: Call, troubles: Sequence[str], warnings: list[str]) -> None:
