@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -76,11 +77,15 @@ class _Started:
 _STARTED: defaultdict[Home, _Started] = defaultdict(_Started)
 
 
-def ensure_supervisor(home: Home) -> None:
+def ensure_supervisor(home: Home, settings: Mapping[str, str] | None = None) -> None:
     """Starts a supervisor where there is none, or only one of an older version.
 
     Call it after writing: a supervisor that is about to leave has then either seen the write, or
     has let go of the lock already.
+
+    Args:
+        home: For which home.
+        settings: Variables for one that is started, instead of those of this process.
 
     Raises:
         ClusterUnavailableError: None can be started, or those that were started failed.
@@ -97,7 +102,7 @@ def ensure_supervisor(home: Home) -> None:
     if started.failures >= _FAILURES_BORNE:
         started.failures = 0
         raise _unavailable(home, "those that were started ended at once", _log_tail(home))
-    started.processes.append((_start(home), time.monotonic()))
+    started.processes.append((_start(home, settings or {}), time.monotonic()))
 
 
 def forget_supervisor(home: Home) -> None:
@@ -106,7 +111,7 @@ def forget_supervisor(home: Home) -> None:
         process.wait()
 
 
-def _start(home: Home) -> subprocess.Popen[bytes]:
+def _start(home: Home, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
     passed = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
     try:
         with home.supervisor_log.open("ab") as log:
@@ -115,7 +120,7 @@ def _start(home: Home) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**passed, SUPERVISOR_VARIABLE: mark_of(home.pods)},
+                env={**passed, **settings, SUPERVISOR_VARIABLE: mark_of(home.pods)},
                 start_new_session=True,
                 cwd=home.root,
             )

@@ -25,6 +25,7 @@ __all__ = [
     "expired",
     "forbidden",
     "invalid",
+    "list_expired",
     "no_status",
     "not_found",
     "other_uid",
@@ -241,6 +242,20 @@ def expired(since: int) -> ResourceExpiredError:
     """What is asked for was forgotten."""
     return ResourceExpiredError(
         f"too old resource version: {since}", reason="Expired", code=410, hint="List again."
+    )
+
+
+def list_expired() -> ResourceExpiredError:
+    """A list can't be gone on with: what it began with was forgotten."""
+    return ResourceExpiredError(
+        "The provided continue parameter is too old to display a consistent list result. You can "
+        "start a new list without the continue parameter, or use the continue token in this "
+        "response to retrieve the remainder of the results. Continuing with the provided token "
+        "results in an inconsistent list - objects that were created, modified, or deleted "
+        "between the time the first chunk was returned and now may show up in the list.",
+        reason="Expired",
+        code=410,
+        hint="List again.",
     )
 
 

@@ -37,9 +37,6 @@ _PATCHES: Mapping[str, Callable[[Any, Any], Any]] = {
     "json": patches.json_patch,
     "strategic": patches.strategic_merge_patch,
 }
-_FORMS_OF_CUSTOM = (
-    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
-)
 
 
 class Objects:
@@ -113,6 +110,7 @@ class Objects:
 
         Raises:
             ClusterError: A selector or the token can't be read (code 400).
+            ResourceExpiredError: The page before is too long ago.
         """
         found = kind_of(kind)
         space = None if namespace is None else _space(found, namespace)
@@ -120,6 +118,8 @@ class Objects:
         version, after = position_of(continue_token)
         items: list[Object] = []
         with self._database.read() as connection:
+            if version and int(version) < rows.compacted(connection):
+                raise errors.list_expired()
             version = version or str(rows.revision(connection))
             for manifest in rows.scan(connection, rows.Range(found, space, prefix, after)):
                 if limit and len(items) == limit:
@@ -193,7 +193,7 @@ class Objects:
             ObjectInvalidError: The patch doesn't fit, or changes what can't change.
         """
         found = kind_of(kind)
-        _check_form(found, patch, form)
+        patches.check_form(found, patch, form)
         with self._writing() as connection:
             before = _there(connection, found, name, namespace)
             after = _PATCHES[form](before, patch)
@@ -380,19 +380,6 @@ def _assign_ports(connection: sqlite3.Connection, kind: Kind, service: Object) -
     for port in service.get("spec", {}).get("ports") or ():
         port["nodePort"] = free_port(taken)
         taken.add(port["nodePort"])
-
-
-def _check_form(kind: Kind, patch: Any, form: str) -> None:
-    if form == "strategic" and kind.custom:
-        raise errors.unsupported_media(_FORMS_OF_CUSTOM)
-    is_list = isinstance(patch, Sequence) and not isinstance(patch, str)
-    if form == "json" and not is_list:
-        wanted = "object into Go value of type []handlers.jsonPatchOp"
-    elif form != "json" and not isinstance(patch, Mapping):
-        wanted = "array into Go value of type map[string]interface {}"
-    else:
-        return
-    raise errors.bad_request(f"error decoding patch: json: cannot unmarshal {wanted}")
 
 
 def _space(kind: Kind, namespace: str) -> str:

@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,8 +40,10 @@ from .kubelet import Kubelet, NoKubelet
 from .objects import Objects
 from .plans import carry_out
 
-__all__ = ["IDLE_VARIABLE", "KUBELET_VARIABLE", "Supervisor", "main"]
+__all__ = ["CONTROLLERS_VARIABLE", "IDLE_VARIABLE", "KUBELET_VARIABLE", "Supervisor", "main"]
 
+CONTROLLERS_VARIABLE = "KAPTAIN_SUPERVISOR_CONTROLLERS"
+"""The kinds that somebody looks after, with commas between; else all."""
 IDLE_VARIABLE = "KAPTAIN_SUPERVISOR_IDLE_SECONDS"
 KUBELET_VARIABLE = "KAPTAIN_SUPERVISOR_KUBELET"
 """``off``: the controllers work, but no pod becomes a process; whoever plays the machine writes
@@ -64,10 +66,16 @@ class Supervisor:
         home: The folder.
         idle_seconds: How long it stays when there is nothing to do.
         kubelet: False leaves the pods to somebody else.
+        controllers: What looks after objects, by kind; else those of this package.
     """
 
     def __init__(
-        self, home: Home, idle_seconds: float = _IDLE_SECONDS, *, kubelet: bool = True
+        self,
+        home: Home,
+        idle_seconds: float = _IDLE_SECONDS,
+        *,
+        kubelet: bool = True,
+        controllers: Mapping[str, Controller] | None = None,
     ) -> None:
         self._home = home
         self._idle_seconds = idle_seconds
@@ -76,7 +84,7 @@ class Supervisor:
         self._kubelet: Kubelet | NoKubelet = NoKubelet()
         if kubelet:
             self._kubelet = Kubelet(home, self._objects, os.environ, self._clock)
-        self._controllers: dict[str, Controller] = load_controllers()
+        self._controllers = load_controllers() if controllers is None else controllers
         self._queue: dict[Key, None] = {}
         self._timers: dict[Key, datetime] = {}
         self._unfinished: set[Key] = set()
@@ -316,8 +324,9 @@ def main(argv: list[str]) -> int:
     draft.replace(home.supervisor_info)
     _LOG.info("supervisor %s of %s begins", __version__, home.root)
     try:
-        idle_seconds = float(os.environ.get(IDLE_VARIABLE, _IDLE_SECONDS))
-        Supervisor(home, idle_seconds, kubelet=_is_on(kubelet)).run(lock)
+        idle = float(os.environ.get(IDLE_VARIABLE, _IDLE_SECONDS))
+        controllers = _controllers_wanted()
+        Supervisor(home, idle, kubelet=_is_on(kubelet), controllers=controllers).run(lock)
     except Exception:
         _LOG.exception("supervisor failed")
         return 1
@@ -331,6 +340,16 @@ def _is_on(word: str) -> bool:
             f"{KUBELET_VARIABLE} is {word!r}.", hint="Make it 'on' or 'off', or leave it out."
         )
     return word == "on"
+
+
+def _controllers_wanted() -> dict[str, Controller]:
+    there = load_controllers()
+    words = os.environ.get(CONTROLLERS_VARIABLE, ",".join(there)).split(",")
+    if unknown := sorted(set(words) - set(there)):
+        raise ConfigurationError(
+            f"{CONTROLLERS_VARIABLE} names {unknown[0]!r}.", hint=f"Known are {', '.join(there)}."
+        )
+    return {kind: there[kind] for kind in words}
 
 
 def _lock(lock: int) -> bool:

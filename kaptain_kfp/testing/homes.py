@@ -13,7 +13,7 @@ from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, forget_supervisor, sup
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.processes import end_pod, mark_of, marked
 
-__all__ = ["end_home", "has_kubelet", "pod_processes", "supervisor_pid"]
+__all__ = ["end_home", "end_supervisor", "has_kubelet", "pod_processes", "supervisor_pid"]
 
 _LEAVING_SECONDS = 10.0
 _COMING_SECONDS = 10.0
@@ -60,6 +60,18 @@ def end_home(home: Path) -> None:
     Raises:
         TimeoutError: The supervisor doesn't leave.
     """
+    end_supervisor(home)
+    ours = mark_of(Home(home).pods)
+    for uid in set(pod_processes(home).values()):
+        end_pod(ours + uid)
+
+
+def end_supervisor(home: Path) -> None:
+    """Ends the supervisor of a home; its pods live on, and the next one takes them over.
+
+    Raises:
+        TimeoutError: It doesn't leave.
+    """
     deadline = time.monotonic() + _LEAVING_SECONDS
     while pids := _candidates(home):
         for pid in pids:
@@ -69,9 +81,6 @@ def end_home(home: Path) -> None:
             raise TimeoutError(f"the supervisor of {home} doesn't leave")
         time.sleep(0.02)
     forget_supervisor(Home(home))
-    ours = mark_of(Home(home).pods)
-    for uid in set(pod_processes(home).values()):
-        end_pod(ours + uid)
 
 
 def _candidates(home: Path) -> list[int]:

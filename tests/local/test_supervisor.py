@@ -19,7 +19,7 @@ from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.podspec import HOST_IMAGE
 from kaptain_kfp.local.processes import mark_of, marked
-from kaptain_kfp.local.supervisor import KUBELET_VARIABLE
+from kaptain_kfp.local.supervisor import CONTROLLERS_VARIABLE, KUBELET_VARIABLE
 from kaptain_kfp.testing.homes import pod_processes, supervisor_pid
 
 PATIENCE = 30.0
@@ -291,6 +291,25 @@ def test_a_word_for_the_kubelet_that_is_none(world: World, monkeypatch: pytest.M
     eventually(lambda: not candidates(world.home), "it has gone")
     assert "KAPTAIN_SUPERVISOR_KUBELET is 'no'." in world.log
     assert "Make it 'on' or 'off'" in world.log
+
+
+def test_only_the_controllers_that_are_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CONTROLLERS_VARIABLE, "PyTorchJob,TFJob")
+    name = world.job("left-alone", "true")
+    world.call()
+    eventually(lambda: supervisor_pid(world.home.root), "it works")
+    world.objects.delete("Job", name, propagation="Foreground")
+    eventually(lambda: not world.objects.list("Job").items, "it does the rest of its work")
+    assert not world.objects.list("Event").items
+
+
+def test_a_controller_that_there_is_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CONTROLLERS_VARIABLE, "Job,Pod")
+    world.call()
+    eventually(lambda: "supervisor failed" in world.log, "it says that it failed")
+    assert "KAPTAIN_SUPERVISOR_CONTROLLERS names 'Pod'." in world.log
 
 
 def test_a_namespace_that_does_not_allow_a_pod_is_asked_again(world: World) -> None:
