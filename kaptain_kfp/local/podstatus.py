@@ -13,9 +13,11 @@ __all__ = [
     "disrupted",
     "disruption",
     "ended",
+    "rejected",
     "running",
     "scheduled",
     "start_time",
+    "unschedulable",
     "waiting",
 ]
 
@@ -26,6 +28,22 @@ def scheduled(pod: Manifest, now: datetime) -> dict[str, Any]:
         "phase": "Pending",
         "startTime": time_text(now),
         "conditions": conditions(pod, now, PodScheduled=True),
+    }
+
+
+def unschedulable(pod: Manifest, message: str, now: datetime) -> dict[str, Any]:
+    """Returns the status of a pod for which no machine has room now."""
+    (condition,) = conditions(pod, now, "Unschedulable", PodScheduled=False)
+    return {"phase": "Pending", "conditions": [{**condition, "message": message}]}
+
+
+def rejected(pod: Manifest, reason: str, message: str, now: datetime) -> dict[str, Any]:
+    """Returns the status of a pod that its machine will never run."""
+    return {
+        "phase": "Failed",
+        "reason": reason,
+        "message": f"Pod was rejected: {message}",
+        "startTime": time_text(now),
     }
 
 
