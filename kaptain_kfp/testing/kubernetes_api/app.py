@@ -23,7 +23,7 @@ from ..requests import CountingMiddleware, Requests
 from .answers import Answer, failure, refusal
 from .api import KubernetesApi
 from .calls import Call
-from .logs import Log, read_log
+from .logs import LineTimes, Log, read_log
 from .paths import asked
 from .watches import EXPIRED, Listener, Watch, Watcher
 
@@ -57,6 +57,7 @@ class KubernetesApp:
         self._objects = objects
         self._settings = settings
         self._bookmark_seconds = bookmark_seconds
+        self._times = LineTimes()
         self._watcher: Watcher
 
     @asynccontextmanager
@@ -83,7 +84,7 @@ class KubernetesApp:
             return StreamingResponse(told, media_type="application/json")
         if isinstance(answer, Log):
             path = self._home.pod_log(answer.uid)
-            told = read_log(answer, path, lambda: self._ended(answer))
+            told = read_log(answer, path, lambda: self._ended(answer), self._times)
             return StreamingResponse(told, media_type="text/plain")
         return _response(answer)
 
