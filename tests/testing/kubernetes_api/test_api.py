@@ -18,6 +18,7 @@ from kaptain_kfp.testing.kubernetes_api.calls import Call
 from kaptain_kfp.testing.schemas import Schemas
 
 JUNK: tuple[Any, ...] = (None, 1, "a", [], [1], {}, {"a": 1}, True, [{}], [None])
+SOME_KINDS = [kind for kind in KINDS if not kind.custom or kind.kind == "TFJob"]
 PATCHES = (
     "application/merge-patch+json",
     "application/json-patch+json",
@@ -66,7 +67,7 @@ def objects_of(kind: Kind, junk: Any) -> Iterator[Any]:
             yield {**named, "spec": {key: {"spec": {"containers": containers}}}}
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("kind", SOME_KINDS, ids=lambda kind: kind.kind)
 @pytest.mark.parametrize("junk", JUNK, ids=repr)
 def test_nothing_that_is_sent_breaks_it(api: KubernetesApi, kind: Kind, junk: Any) -> None:
     path = path_of(kind)
