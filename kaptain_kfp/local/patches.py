@@ -155,7 +155,7 @@ def json_patch(target: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
 
 def _operate(document: Any, operation: Any) -> Any:
     if not isinstance(operation, Mapping):
-        raise patch_refused(f"the operation {operation!r} is no object")
+        raise patch_refused("an operation is no object")
     word, path = operation.get("op"), _required(operation, "path")
     if word in ("move", "copy"):
         source = _required(operation, "from")

@@ -124,7 +124,7 @@ def test_json_patch(target: Any, operations: list[Any], result: Any) -> None:
         ({"a": {}}, {"op": "move", "from": "/a", "path": "/a/b"}, "can't be moved into itself"),
         ({"a": 1}, ("grow", "/a", 1), "unknown operation 'grow'"),
         ({"a": 1}, {"path": "/a"}, "unknown operation None"),
-        ({"a": 1}, 7, "the operation 7 is no object"),
+        ({"a": 1}, 7, "an operation is no object"),
     ],
 )
 def test_json_patch_that_does_not_fit(target: Any, operation: Any, hint: str) -> None:

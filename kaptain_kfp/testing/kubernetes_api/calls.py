@@ -122,7 +122,7 @@ def manifest_of(call: Call, kind: Kind) -> dict[str, Any]:
         sent = {"kind": kind.kind, "apiVersion": kind.api_version, **named}
     for key, word in (("kind", "Kind"), ("apiVersion", "apiVersion")):
         if not sent.get(key):
-            raise errors.bad_request(f"Object '{word}' is missing in '{json.dumps(sent)}'")
+            raise errors.bad_request(f"Object '{word}' is missing")
     if not isinstance(sent.get("metadata") or {}, dict):
         raise errors.bad_request(f"the metadata of a {kind.kind} must be an object")
     return sent
@@ -218,8 +218,9 @@ def _json(body: bytes, wanted: str) -> dict[str, Any]:
 def _yaml(body: bytes, wanted: str) -> dict[str, Any]:
     try:
         return _an_object(yaml.safe_load(body), wanted)
-    except yaml.YAMLError as error:
-        raise _unrecognized(wanted, f"yaml: {error}") from None
+    except yaml.YAMLError:
+        # Never YAML's own words, which show what was sent.
+        raise _unrecognized(wanted, "it isn't YAML") from None
 
 
 def _an_object(value: Any, wanted: str) -> dict[str, Any]:
