@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kaptain_kfp.local.podsecurity import violations
 from kaptain_kfp.local.podspec import launch_of
+from kaptain_kfp.manifests.forms import TrainingForm
 from kaptain_kfp.manifests.names import identity
 from kaptain_kfp.manifests.train import training_job
 from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
@@ -169,14 +170,28 @@ def pod_specs(manifest: Any) -> list[dict[str, Any]]:
 
 
 @given(
-    framework=st.sampled_from(["sklearn", "xgboost", "tensorflow", "pytorch"]),
+    trained_by=st.sampled_from(
+        [
+            ("sklearn", "operator"),
+            ("xgboost", "operator"),
+            ("tensorflow", "operator"),
+            ("pytorch", "operator"),
+            ("pytorch", "runtimePatches"),
+        ]
+    ),
+    secret=st.sampled_from([None, "store"]),
     workers=st.integers(1, 3),
     amount=st.sampled_from([None, "1", "2"]),
     arguments=st.lists(st.text(max_size=5), max_size=2),
 )
 def test_every_pod_passes_the_restricted_profile(
-    framework: str, workers: int, amount: str | None, arguments: list[str]
+    trained_by: tuple[str, TrainingForm],
+    secret: str | None,
+    workers: int,
+    amount: str | None,
+    arguments: list[str],
 ) -> None:
+    framework, api = trained_by
     made = training_job(
         MODEL.model_copy(update={"framework": framework}),
         identity=identity("run-1", "", "train"),
@@ -188,6 +203,9 @@ def test_every_pod_passes_the_restricted_profile(
         workers=workers,
         resources=ResourcesSpec(gpu_limit=amount, cpu_request=amount),
         policy=PolicySpec(),
+        api=api,
+        main_file="train.py",
+        store_secret=secret,
     )
     found = pod_specs(made)
     assert found
