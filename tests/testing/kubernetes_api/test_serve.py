@@ -18,6 +18,7 @@ import urllib3
 from kubernetes.client import ApiException
 
 from kaptain_kfp.exceptions import ConfigurationError
+from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.homes import end_home, pod_processes, supervisor_pid
@@ -28,6 +29,8 @@ from kaptain_kfp.testing.kubernetes_api import (
     User,
     serve_kubernetes,
 )
+from kaptain_kfp.testing.podscripts import crash_loop
+from kaptain_kfp.testing.scripted_kubelet import ScriptedKubelet
 
 PATIENCE = 60.0
 TIMEOUT = (5, 30)
@@ -564,6 +567,26 @@ class TestPods:
             "its work is done",
         )
         client.close()
+
+
+class TestScripts:
+    def test_pods_that_go_by_a_script(self, client: Client, face: KubernetesFace) -> None:
+        with ScriptedKubelet(Home(face.home)) as kubelet:
+            kubelet.play(crash_loop(3, "boom\n", restarts=1), name="j-*")
+            client.batch.create_namespaced_job("default", job("j", "unused"))
+
+            def waits() -> str | None:
+                for pod in client.core.list_namespaced_pod("default").items:
+                    for status in pod.status.container_statuses or ():
+                        if status.state.waiting is not None:
+                            return str(status.state.waiting.reason)
+                return None
+
+            eventually(lambda: waits() == "CrashLoopBackOff", "it crashes")
+            (pod,) = client.core.list_namespaced_pod("default").items
+            read = client.core.read_namespaced_pod_log
+            assert "boom" in read(pod.metadata.name, "default", previous=True)
+        assert not pod_processes(face.home)
 
 
 class TestFaults:
