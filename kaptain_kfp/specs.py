@@ -28,6 +28,7 @@ __all__ = [
     "ModelIdentity",
     "ModelSpec",
     "Outcome",
+    "PodSpec",
     "PolicySpec",
     "Record",
     "ResourcesSpec",
@@ -35,6 +36,7 @@ __all__ = [
     "SourceSpec",
     "StoreSpec",
     "Submission",
+    "Toleration",
 ]
 
 Action = Literal[
@@ -183,6 +185,27 @@ class PolicySpec(Spec):
     force_cleanup: bool = False
     pending_seconds: Annotated[int, Field(ge=0)] | None = None
     training_api: TrainingApi = "auto"
+
+
+class Toleration(Spec):
+    """A taint of nodes that pods stand; what is None doesn't matter."""
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class PodSpec(Spec):
+    """What the pods of a workload get beside resources: the pipeline parameter `pod`."""
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    shm_size: str | None = None
+    service_account: str | None = None
+    image_pull_secrets: tuple[str, ...] = ()
 
 
 class MetricSummary(Spec):

@@ -74,6 +74,7 @@ def kaptain_train(
     workers: int = 2,
     resources: dict = {},  # type: ignore[type-arg]  # noqa: B006
     policy: dict = {},  # type: ignore[type-arg]  # noqa: B006
+    pod: dict = {},  # type: ignore[type-arg]  # noqa: B006
     storage_secret: str = _STORAGE_SECRET,
     registry_secret: str = _REGISTRY_SECRET,
 ) -> None:
@@ -86,6 +87,8 @@ def kaptain_train(
         workers: Replicas that train together, the chief included.
         resources: Of each replica: cpu_request, cpu_limit, memory_request, memory_limit, gpu_limit
         policy: timeout_seconds (7 days), ttl_seconds_after_finished, force_cleanup.
+        pod: Of each replica: labels, annotations, node_selector, tolerations, shm_size,
+            service_account, image_pull_secrets.
         storage_secret: The Secret that opens the model's store; it may be missing.
         registry_secret: The Secret that opens the image registry; it may be missing.
     """
@@ -99,6 +102,7 @@ def kaptain_train(
         workers=workers,
         resources=resources,
         policy=policy,
+        pod=pod,
         **_WHO_AM_I,
     )
     _step(trained, storage_secret)

@@ -15,7 +15,14 @@ from kaptain_kfp.manifests.forms import training_form
 from kaptain_kfp.manifests.train import training_job
 from kaptain_kfp.platform.metrics import read_metrics, summarise
 from kaptain_kfp.model.frameworks import ModelFramework
-from kaptain_kfp.specs import BuiltImage, MetricSummary, Outcome, PolicySpec, ResourcesSpec
+from kaptain_kfp.specs import (
+    BuiltImage,
+    MetricSummary,
+    Outcome,
+    PodSpec,
+    PolicySpec,
+    ResourcesSpec,
+)
 
 from .arguments import as_text
 from .step import RunContext, Step, begin, parse
@@ -34,6 +41,7 @@ def train(
     workers: int = 2,
     resources: dict = {},  # type: ignore[type-arg]  # noqa: B006
     policy: dict = {},  # type: ignore[type-arg]  # noqa: B006
+    pod: dict = {},  # type: ignore[type-arg]  # noqa: B006
     run_id: str = "",
     dag_id: str = "",
     task_name: str = "",
@@ -50,6 +58,8 @@ def train(
         workers: Replicas that train together, the chief included.
         resources: Of each replica: cpu_request, cpu_limit, memory_request, memory_limit, gpu_limit
         policy: timeout_seconds (7 days), ttl_seconds_after_finished, force_cleanup.
+        pod: Of each replica: labels, annotations, node_selector, tolerations, shm_size,
+            service_account, image_pull_secrets.
         run_id: The pipeline run: dsl.PIPELINE_JOB_ID_PLACEHOLDER.
         dag_id: The surrounding DAG's execution: dsl.PIPELINE_TASK_ID_PLACEHOLDER.
         task_name: This task: dsl.PIPELINE_TASK_NAME_PLACEHOLDER.
@@ -58,7 +68,7 @@ def train(
     """
     from kaptain_kfp.components.train import Request, run
 
-    given = (model, image, hyperparameters, args, workers, resources, policy)
+    given = (model, image, hyperparameters, args, workers, resources, policy, pod)
     return run(Request(*given, run_id, dag_id, task_name), trained_model, metrics)
 
 
@@ -72,6 +82,7 @@ class Request(NamedTuple):
     workers: int
     resources: Mapping[str, Any]
     policy: Mapping[str, Any]
+    pod: Mapping[str, Any]
     run_id: str
     dag_id: str
     task_name: str
@@ -105,6 +116,7 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
     image = parse(BuiltImage, "image", request.image)
     policy = parse(PolicySpec, "policy", request.policy)
     resources = parse(ResourcesSpec, "resources", request.resources)
+    pod = parse(PodSpec, "pod", request.pod)
     hyperparameters = as_text("hyperparameters", request.hyperparameters)
     args = as_text("args", request.args)
     context = step.context
@@ -131,6 +143,7 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
             main_file=step.model.source.main_file,
             store_secret=step.model.store.secret_name,
             registry_secret=step.model.registry_secret,
+            pod=pod,
         )
 
     ref = find_or_make(step.cluster, manifest_of)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kaptain_kfp.specs import ResourcesSpec
+from kaptain_kfp.specs import PodSpec, ResourcesSpec
 
 from .names import GPU_RESOURCE
 
@@ -89,30 +89,49 @@ def pod_template(
     *,
     labels: Mapping[str, str],
     image_pull_secrets: Sequence[str] = (),
+    options: PodSpec | None = None,
 ) -> dict[str, Any]:
     """Returns the template of a pod with one container that runs once.
 
     Args:
         main: From `container`.
-        labels: For the pod.
+        labels: For the pod; the options can't change them.
         image_pull_secrets: Names of registry Secrets.
+        options: What the user asked for.
     """
+    asked = options or PodSpec()
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "securityContext": dict(RESTRICTED_POD),
         "automountServiceAccountToken": False,
         "containers": [dict(main)],
     }
-    if image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": secret} for secret in image_pull_secrets]
+    secrets = dict.fromkeys((*image_pull_secrets, *asked.image_pull_secrets))
+    if secrets:
+        spec["imagePullSecrets"] = [{"name": secret} for secret in secrets]
+    if asked.service_account is not None:
+        # Who asks for an account means its rights.
+        spec.update(serviceAccountName=asked.service_account, automountServiceAccountToken=True)
+    if asked.node_selector:
+        spec["nodeSelector"] = dict(asked.node_selector)
+    if asked.tolerations:
+        spec["tolerations"] = [toleration.dump() for toleration in asked.tolerations]
+    if asked.shm_size is not None:
+        _mount_shared_memory(spec, asked.shm_size)
     return {
         "metadata": {
-            "labels": dict(labels),
+            "labels": {**asked.labels, **labels},
             # A sidecar that goes on would keep the Job from ever ending.
-            "annotations": {"sidecar.istio.io/inject": "false"},
+            "annotations": {"sidecar.istio.io/inject": "false", **asked.annotations},
         },
         "spec": spec,
     }
+
+
+def _mount_shared_memory(spec: dict[str, Any], size: str) -> None:
+    spec["volumes"] = [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}}]
+    main = spec["containers"][0]
+    main["volumeMounts"] = [{"name": "shm", "mountPath": "/dev/shm"}]
 
 
 def container(

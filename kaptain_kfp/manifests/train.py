@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from kaptain_kfp.model.frameworks import ModelFramework
-from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
+from kaptain_kfp.specs import ModelIdentity, PodSpec, PolicySpec, ResourcesSpec
 
 from . import names
 from .forms import TrainingForm
@@ -40,6 +40,7 @@ def training_job(
     main_file: str = "",
     store_secret: str | None = None,
     registry_secret: str | None = None,
+    pod: PodSpec | None = None,
 ) -> dict[str, Any]:
     """Returns the manifest of the workload that trains a model.
 
@@ -60,6 +61,7 @@ def training_job(
         main_file: The script, as the image has it; TrainJobs need to know.
         store_secret: The Secret that opens where the model goes, if it takes one.
         registry_secret: The Secret with which the image is pulled, if it takes one.
+        pod: What the pods get beside resources.
 
     Raises:
         OperatorMissingError: Kubeflow Trainer can't train models of that framework.
@@ -84,7 +86,10 @@ def training_job(
         "labels": labels,
         "annotations": {names.ANNOTATION_MODEL_ID: model.id},
         "template": pod_template(
-            main, labels=labels, image_pull_secrets=(registry_secret,) if registry_secret else ()
+            main,
+            labels=labels,
+            image_pull_secrets=(registry_secret,) if registry_secret else (),
+            options=pod,
         ),
         "deadline_seconds": policy.timeout_seconds,
     }

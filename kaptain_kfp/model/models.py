@@ -24,6 +24,7 @@ from .frameworks import ModelFramework
 from .identity import validate_model_id
 from .meta import ModelMeta
 from .plans import Plan, check_room, plan_build, plan_of, plan_train
+from .pods import PodOptions
 from .resources import Resources
 from .states import ModelState, ModelStatus, fold, newer_runs
 from .validation import defined, require
@@ -232,6 +233,7 @@ class Model:
         force_cleanup: bool | None = None,
         timeout: int | None = constants.DEFAULT_TIMEOUT_SECONDS,
         *,
+        pod: PodOptions | None = None,
         wait: bool = True,
     ) -> bool:
         """Trains the model.
@@ -255,6 +257,7 @@ class Model:
             force_cleanup: Delete the finished workload at once; by default
                 `envs.KAPTAIN_SDK_FORCE_CLEANUP`.
             timeout: Seconds after which the training is ended; default 7 days.
+            pod: Labels, node selector, shared memory and the like of each worker's pod.
             wait: False returns once the run is submitted; see `last_run`.
 
         Returns:
@@ -276,6 +279,7 @@ class Model:
             ttl_seconds_after_finished,
             force_cleanup,
             timeout,
+            pod,
         )
         content = Content.of(self._definition(), self.config)
         return self._run(self._enter("train"), plan, content, verbose, wait)

@@ -12,10 +12,12 @@ from kaptain_kfp.platform import constants
 from kaptain_kfp.specs import Action, ResourcesSpec
 
 from .frameworks import ModelFramework
+from .pods import PodOptions
 from .resources import Resources
 from .validation import (
     check_gpus,
     checked_arguments,
+    checked_pod,
     checked_policy,
     checked_resources,
     checked_workers,
@@ -55,6 +57,7 @@ def plan_train(
     ttl_seconds_after_finished: int | None = None,
     force_cleanup: bool | None = None,
     timeout: int | None = constants.DEFAULT_TIMEOUT_SECONDS,
+    pod: PodOptions | None = None,
 ) -> Plan:
     """Returns the plan of `Model.train`, which says what its arguments mean.
 
@@ -67,6 +70,7 @@ def plan_train(
         "workers": checked_workers(workers),
         "resources": checked_resources(cpu, memory, gpus, resources).dump(),
         "policy": checked_policy(timeout, ttl_seconds_after_finished, force_cleanup).dump(),
+        "pod": checked_pod(pod).dump(),
     }
     given = {"hyperparameters": _plain(hyperparameters), "args": _plain(args or {})}
     return Plan("train", parameters, given)

@@ -11,14 +11,16 @@ from kaptain_kfp.exceptions import (
     ModelValidationException,
     UndefinedModelProperty,
 )
-from kaptain_kfp.specs import PolicySpec, ResourcesSpec
+from kaptain_kfp.specs import PodSpec, PolicySpec, ResourcesSpec
 
+from .pods import PodOptions
 from .resources import Resources
 from .values import check_flag, to_text
 
 __all__ = [
     "check_gpus",
     "checked_arguments",
+    "checked_pod",
     "checked_policy",
     "checked_resources",
     "checked_workers",
@@ -136,6 +138,22 @@ def checked_policy(
         {} if timeout is None else {"timeout_seconds": _whole("timeout", timeout, 1)}
     )
     return PolicySpec(ttl_seconds_after_finished=ttl, force_cleanup=bool(force), **limits)
+
+
+def checked_pod(pod: PodOptions | None) -> PodSpec:
+    """Returns what pods get beside resources.
+
+    Raises:
+        ModelValidationException: It isn't `PodOptions`.
+    """
+    if pod is None:
+        return PodSpec()
+    if not isinstance(pod, PodOptions):
+        raise ModelValidationException(
+            f"pod must be PodOptions, not {pod!r}.",
+            hint='For example pod=PodOptions(node_selector={"accelerator": "a100"}).',
+        )
+    return pod.spec
 
 
 def check_gpus(resources: ResourcesSpec, replicas: int, present: Callable[[], int | None]) -> None:

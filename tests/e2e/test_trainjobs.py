@@ -109,18 +109,15 @@ def torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def model_of(make_model: MakeModel, project: Path, script: str) -> Model:
     config = Config.local(base_dir=str(project), training_api="trainer")
-    return make_model(script, framework="pytorch", config=config)
-
-
-def needs_no_torch() -> None:
-    if (Path(sys.executable).parent / "torchrun").exists():
-        pytest.skip("the torchrun beside this Python comes before any other")
+    # Requirements give the image an environment of its own, without the programs beside this
+    # Python: a torchrun there would come before any other.
+    (project / "requirements.txt").write_text("click\n")
+    return make_model(script, framework="pytorch", config=config, requirements="requirements.txt")
 
 
 def test_the_same_call_trains_in_a_trainjob(
     make_model: MakeModel, project: Path, kaptain_home: Path, torchrun: None
 ) -> None:
-    needs_no_torch()
     model = model_of(
         make_model, project, MEETING + "\nimport sys; print(sys.argv[1:], 'loss=0.5')\n"
     )
@@ -137,7 +134,6 @@ def test_the_same_call_trains_in_a_trainjob(
 def test_a_failing_node_fails_the_training_with_its_own_words(
     make_model: MakeModel, project: Path, kaptain_home: Path, torchrun: None
 ) -> None:
-    needs_no_torch()
     script = (
         "import os, sys, time\n"
         "if os.environ['RANK'] == '1':\n"
@@ -155,7 +151,7 @@ def test_a_failing_node_fails_the_training_with_its_own_words(
 
 def test_an_image_without_torch_says_so(make_model: MakeModel, project: Path) -> None:
     if shutil.which("torchrun"):
-        pytest.skip("there is a torchrun on this machine")
+        pytest.skip("there is a torchrun for everybody on this machine")
     model = model_of(make_model, project, "print('never')")
     with pytest.raises(ContainerConfigurationError, match="torchrun"):
         model.train({}, workers=1)
