@@ -59,6 +59,22 @@ def test_a_job_runs_and_its_log_is_followed(
     )
 
 
+def test_the_last_lines_of_a_long_log(real: KubernetesFace, connect: Callable[..., Any]) -> None:
+    client = connect(real)
+    client.job("j", "seq 1 30000")
+    eventually(
+        lambda: client.batch.read_namespaced_job("j", "default").status.succeeded,
+        "the job is complete",
+    )
+    name = client.core.list_namespaced_pod("default").items[0].metadata.name
+    read = client.core.read_namespaced_pod_log
+    for lines in (1, 20_000, 40_000):
+        wanted = [str(number) for number in range(max(1, 30_001 - lines), 30_001)]
+        assert read(name, "default", tail_lines=lines).splitlines() == wanted
+    assert read(name, "default", tail_lines=0) == ""
+    assert len(read(name, "default").splitlines()) == 30_000
+
+
 def test_a_log_is_followed_across_a_cut_and_a_restart(
     real: KubernetesFace, connect: Callable[..., Any]
 ) -> None:

@@ -222,6 +222,25 @@ class TestDiscovery:
         face.installed.switch("PyTorchJob", on=True)
         assert client.custom.list_namespaced_custom_object(*where)["items"] == []
 
+    def test_a_group_and_what_is_built_in(self, client: Any) -> None:
+        def get(path: str) -> Any:
+            return client.api.call_api(path, "GET", response_type="object")[0]
+
+        assert get("/api")["versions"] == ["v1"]
+        group = get("/apis/kubeflow.org")
+        assert [version["version"] for version in group["versions"]] == ["v1", "v1beta1"]
+        assert group["preferredVersion"]["groupVersion"] == "kubeflow.org/v1"
+        for version, name in {
+            "apiextensions.k8s.io/v1": "customresourcedefinitions",
+            "authorization.k8s.io/v1": "selfsubjectaccessreviews",
+        }.items():
+            assert [entry["name"] for entry in get(f"/apis/{version}")["resources"]] == [name]
+
+    def test_definitions_are_only_read(self, client: Any) -> None:
+        name = "tfjobs.kubeflow.org"
+        gone = client.refused(lambda: client.definitions.delete_custom_resource_definition(name))
+        assert gone == (404, "the server could not find the requested resource")
+
     def test_what_nobody_knows(self, client: Any) -> None:
         for path, message in {
             "/apis/nobody.org/v1": "404 page not found\n",
@@ -302,6 +321,13 @@ class TestFaults:
         assert face.requests.count() == 6
         face.requests.reset()
         assert face.requests.by_kind() == {}
+
+    def test_down_for_a_while(self, client: Any, face: KubernetesFace) -> None:
+        face.stop()
+        with pytest.raises(urllib3.exceptions.MaxRetryError, match="refused"):
+            client.config_map("c")
+        face.start()
+        client.config_map("c")
 
     def test_refusals_have_a_status(self, client: Any, face: KubernetesFace) -> None:
         face.faults.add(Fault(do="answer", status=503, message="not now"))

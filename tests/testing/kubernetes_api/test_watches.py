@@ -98,6 +98,29 @@ def test_too_old_is_an_error_within_the_stream(client: Any, face: KubernetesFace
     assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
 
 
+def test_more_than_one_page_of_changes(client: Any, face: KubernetesFace) -> None:
+    since = client.core.list_namespaced_config_map("default").metadata.resource_version
+    objects = Objects(face.home)
+    for number in range(1100):
+        metadata = {"name": f"c{number:04}"}
+        objects.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    wanted = [f"c{number:04}" for number in range(1100)]
+    for start in (since, None):
+        told = list(lines(client, resource_version=start, timeout_seconds=1))
+        assert [event["object"]["metadata"]["name"] for event in told] == wanted
+
+
+def test_one_object_by_its_own_path(client: Any) -> None:
+    for name in ("a", "b"):
+        client.config_map(name)
+    path = "/api/v1/namespaces/default/configmaps/b"
+    query = [("watch", "1"), ("timeoutSeconds", "1"), ("fieldSelector", "metadata.name!=c")]
+    event, _, _ = client.api.call_api(
+        path, "GET", query_params=query, response_type="object", _request_timeout=TIMEOUT
+    )
+    assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "b")
+
+
 def test_what_cannot_be_asked_is_refused_beforehand(client: Any) -> None:
     for query in ({"label_selector": "a in ("}, {"field_selector": "spec.x=1"}):
         with pytest.raises(ApiException) as caught:
