@@ -11,9 +11,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from kaptain_kfp.local import podstatus
 from kaptain_kfp.local.controllers import Manifest, time_text
 
-from .podstates import Container, container_names, pod_status, unscheduled
+from .podstates import Container, container_names, pod_status
 from .podsteps import (
     KILLED,
     NODE,
@@ -122,7 +123,7 @@ def unschedulable(
         until: After how many seconds there is one, on which it succeeds; None for never.
     """
     told = Told("FailedScheduling", message, warning=True, component=SCHEDULER)
-    step = Step(status=lambda pod, now: unscheduled(pod, message, now), told=(told,))
+    step = Step(status=lambda pod, now: podstatus.unschedulable(pod, message, now), told=(told,))
     if until is None:
         return Script((step,))
     first, *rest = succeed().steps

@@ -14,7 +14,7 @@ from typing import Any
 from kaptain_kfp.local.controllers import Manifest
 from kaptain_kfp.local.podstatus import conditions, start_time
 
-__all__ = ["Container", "container_names", "pod_status", "unscheduled"]
+__all__ = ["Container", "container_names", "pod_status"]
 
 _BEFORE_THE_SANDBOX = ("ContainerCreating", "PodInitializing")
 
@@ -79,12 +79,6 @@ class Container:
 def container_names(pod: Manifest, word: str = "containers") -> list[str]:
     """Returns the names of a pod's containers, or ``initContainers``."""
     return [container["name"] for container in pod["spec"].get(word) or ()]
-
-
-def unscheduled(pod: Manifest, message: str, now: datetime) -> dict[str, Any]:
-    """Returns the status of a pod for which the scheduler finds no node."""
-    (condition,) = conditions(pod, now, "Unschedulable", PodScheduled=False)
-    return {"phase": "Pending", "conditions": [{**condition, "message": message}]}
 
 
 def pod_status(
