@@ -42,22 +42,29 @@ def main(
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _setting(over))
-    try:
-        with ExitStack() as stack:
-            world = home or stack.enter_context(_temporary_world())
-            face = stack.enter_context(
-                serve_kubernetes(
-                    world,
-                    kubelet=kubelet == "real",
-                    operators=operators == "on",
-                    crds=crds,
-                    port=kubernetes_port,
-                )
+    with _plain_errors(), ExitStack() as stack:
+        if home is None:
+            home = stack.enter_context(_temporary_world())
+        face = stack.enter_context(
+            serve_kubernetes(
+                home,
+                kubelet=kubelet == "real",
+                operators=operators == "on",
+                crds=crds,
+                port=kubernetes_port,
             )
-            click.echo(f"Kubernetes: {face.url}")
-            click.echo(f"KUBECONFIG={face.kubeconfig}")
-            click.echo(f'faults: curl -d \'{{"do": "drop"}}\' {face.url}{CONTROL}')
-            over.wait()
+        )
+        click.echo(f"Kubernetes: {face.url}")
+        click.echo(f"KUBECONFIG={face.kubeconfig}")
+        click.echo(f'faults: curl -d \'{{"do": "drop"}}\' {face.url}{CONTROL}')
+        over.wait()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Tells trouble in one sentence."""
+    try:
+        yield
     except (KaptainError, OSError) as error:
         raise click.ClickException(str(error)) from error
 

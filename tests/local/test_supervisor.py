@@ -136,10 +136,10 @@ def test_asked_to_leave_it_leaves_at_once_and_pods_live_on(world: World) -> None
     eventually(lambda: world.starts == 1, "it runs")
     began = time.monotonic()
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: not alive(pid), "it has left")
+    # its threads, and with them the lock, may outlive its first one for a moment
+    eventually(lambda: not alive(pid) and not supervised(world.home), "it has left")
     assert time.monotonic() - began < 5
     assert pod_processes(world.home.root)
-    assert not supervised(world.home)
     world.open_gate()
     eventually(lambda: not pod_processes(world.home.root), "the pod ends by itself")
     assert not world.complete(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -57,6 +58,7 @@ class KubernetesApp:
         self._settings = settings
         self._bookmark_seconds = bookmark_seconds
         self._times = LineTimes()
+        self._one_at_a_time = threading.Lock()
         self._watcher: Watcher
 
     @asynccontextmanager
@@ -91,7 +93,7 @@ class KubernetesApp:
         answer = self._api.answer(call)
         if isinstance(answer, Answer) and call.method != "GET" and answer.status < 400:
             try:
-                ensure_supervisor(self._home, self._settings)
+                self._ensure_supervisor()
             except ClusterUnavailableError as error:
                 return failure(error)
         return answer
@@ -106,9 +108,13 @@ class KubernetesApp:
     def _look_after(self) -> None:
         """Has a supervisor go on where one was killed."""
         try:
-            ensure_supervisor(self._home, self._settings)
+            self._ensure_supervisor()
         except ClusterUnavailableError as error:
             _LOG.warning("%s", error)
+
+    def _ensure_supervisor(self) -> None:
+        with self._one_at_a_time:
+            ensure_supervisor(self._home, self._settings)
 
 
 def application(app: KubernetesApp, faults: Faults, requests: Requests) -> ASGIApp:

@@ -38,7 +38,6 @@ class Log:
         namespace: The pod's.
         pod: Its name.
         uid: Its uid.
-        container: Which of its containers; all of them have one log file.
         follow: Whether to go on until the container ends.
         tail: Only so many of the lines that are there; None for all.
         limit: At most so many bytes; None for all.
@@ -47,18 +46,19 @@ class Log:
             when it is read first has that of the container's start, what is followed that of its
             arrival.
         started: When the container was started.
+        container: Which it is; all containers of a pod have one log file.
     """
 
     namespace: str
     pod: str
     uid: str
-    container: str
     follow: bool
     tail: int | None
     limit: int | None
     since: datetime | None
     stamped: bool
     started: datetime
+    container: str = ""
 
 
 def log_of(pod: Object, query: Mapping[str, str], now: datetime) -> Log | None:
