@@ -176,6 +176,8 @@ def test_models_are_those_with_records(tmp_path: Path) -> None:
     [
         ("Job", {}, "Pending", "", False),
         ("Job", {"active": 1, "ready": 1}, "Running", "", False),
+        ("TrainJob", {"jobsStatus": [{"name": "node", "ready": 0}]}, "Pending", "", False),
+        ("TrainJob", {"jobsStatus": [{"name": "node", "ready": 1}]}, "Running", "", False),
         ("Job", condition("Complete"), "Succeeded", "", True),
         (
             "Job",

@@ -19,6 +19,8 @@ __all__ = ["Look", "Lookout", "event_subjects"]
 
 _LINGERS = timedelta(seconds=60)
 """Trouble that is back so soon, as a container that crashes again, was never gone."""
+_RECENT = timedelta(seconds=15)
+"""What held until then may be why it all ended: pods take a moment to go."""
 _FIRST_EVENTS = timedelta(seconds=5)
 _MOST_BETWEEN = timedelta(seconds=300)
 _NO_CAUSE = ("Suspended", "InitWait", "Sidecar")
@@ -124,7 +126,7 @@ class Lookout:
         if not isinstance(error, (WorkloadTimeoutError, InitContainerError)) or self._now is None:
             return error
         for held in self._held.values():
-            if held.trouble.name not in _NO_CAUSE and self._now - held.seen <= _LINGERS:
+            if held.trouble.name not in _NO_CAUSE and self._now - held.seen <= _RECENT:
                 found = held.trouble.error
                 found.message = f"{found.message.rstrip('.')}. In the end: {error.message}"
                 found.log_tail = found.log_tail or error.log_tail
