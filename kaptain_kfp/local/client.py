@@ -11,17 +11,19 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from kaptain_kfp.exceptions import ClusterUnavailableError
 from kaptain_kfp.version import __version__
 
+from .devices import VISIBLE_VARIABLE
 from .home import Home
 from .podspec import INHERITED
 from .processes import mark_of
 
-__all__ = ["SUPERVISOR_VARIABLE", "ensure_supervisor", "forget_supervisor", "supervised"]
+__all__ = ["SUPERVISOR_VARIABLE", "end_started", "ensure_supervisor", "supervised"]
 
 SUPERVISOR_VARIABLE = "KAPTAIN_SUPERVISOR_HOME"
 """Marks the process of a supervisor, from its start to its end, with the home that it is for."""
@@ -30,7 +32,7 @@ _HANDOVER_SECONDS = 10.0
 _FAILURES_BORNE = 3
 _AT_ONCE_SECONDS = 10.0
 _LOG_TAIL_BYTES = 2000
-_PASSED = re.compile(rf"{INHERITED.pattern}|PYTHON.*|KAPTAIN_SUPERVISOR_.*")
+_PASSED = re.compile(rf"{INHERITED.pattern}|PYTHON.*|KAPTAIN_SUPERVISOR_.*|{VISIBLE_VARIABLE}")
 """What the supervisor gets of our environment: no mark of a pod, no run's or user's settings."""
 
 
@@ -76,11 +78,15 @@ class _Started:
 _STARTED: defaultdict[Home, _Started] = defaultdict(_Started)
 
 
-def ensure_supervisor(home: Home) -> None:
+def ensure_supervisor(home: Home, settings: Mapping[str, str] | None = None) -> None:
     """Starts a supervisor where there is none, or only one of an older version.
 
     Call it after writing: a supervisor that is about to leave has then either seen the write, or
     has let go of the lock already.
+
+    Args:
+        home: For which home.
+        settings: Variables for one that is started, instead of those of this process.
 
     Raises:
         ClusterUnavailableError: None can be started, or those that were started failed.
@@ -97,16 +103,17 @@ def ensure_supervisor(home: Home) -> None:
     if started.failures >= _FAILURES_BORNE:
         started.failures = 0
         raise _unavailable(home, "those that were started ended at once", _log_tail(home))
-    started.processes.append((_start(home), time.monotonic()))
+    started.processes.append((_start(home, settings or {}), time.monotonic()))
 
 
-def forget_supervisor(home: Home) -> None:
-    """Waits for the end of those that this process has started; tell them to leave before."""
+def end_started(home: Home) -> None:
+    """Ends the supervisors that this process has started, and waits for that; pods live on."""
     for process, _ in _STARTED.pop(home, _Started()).processes:
+        process.terminate()
         process.wait()
 
 
-def _start(home: Home) -> subprocess.Popen[bytes]:
+def _start(home: Home, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
     passed = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
     try:
         with home.supervisor_log.open("ab") as log:
@@ -115,7 +122,7 @@ def _start(home: Home) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**passed, SUPERVISOR_VARIABLE: mark_of(home.pods)},
+                env={**passed, **settings, SUPERVISOR_VARIABLE: mark_of(home.pods)},
                 start_new_session=True,
                 cwd=home.root,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kaptain_kfp.exceptions import (
@@ -17,11 +17,14 @@ from kaptain_kfp.exceptions import (
 from .kinds import Kind
 
 __all__ = [
+    "all_invalid",
     "bad_request",
+    "cannot_decode",
     "conflict",
     "exists",
     "expired",
     "invalid",
+    "list_expired",
     "no_status",
     "not_found",
     "other_uid",
@@ -131,7 +134,20 @@ def invalid(
         message: E.g. ``Invalid value: "A": …``.
         word: The cause for programs, e.g. ``FieldValueRequired``.
     """
-    return _unacceptable(kind, name, _qualified(kind), kind.kind, (field, message, word))
+    return all_invalid(kind, name, [(field, message, word)])
+
+
+def all_invalid(
+    kind: Kind, name: str, causes: Sequence[tuple[str, str, str]]
+) -> ObjectInvalidError:
+    """The object breaks several rules of its kind at once.
+
+    Args:
+        kind: Which kind.
+        name: Which object.
+        causes: As for `invalid`: field, message and word of each.
+    """
+    return _unacceptable(kind, name, _qualified(kind), kind.kind, causes)
 
 
 def version_missing(kind: Kind, name: str) -> ObjectInvalidError:
@@ -141,21 +157,27 @@ def version_missing(kind: Kind, name: str) -> ObjectInvalidError:
         "Invalid value: 0: must be specified for an update",
         "FieldValueInvalid",
     )
-    return _unacceptable(kind, name, kind.resource, kind.plural, cause)
+    return _unacceptable(kind, name, kind.resource, kind.plural, [cause])
 
 
 def _unacceptable(
-    kind: Kind, name: str, qualified: str, word: str, cause: tuple[str, str, str]
+    kind: Kind, name: str, qualified: str, word: str, causes: Sequence[tuple[str, str, str]]
 ) -> ObjectInvalidError:
-    field, message, reason = cause
-    causes = [{"reason": reason, "message": message, "field": field}]
+    told = list(dict.fromkeys(f"{field}: {message}" for field, message, _ in causes))
+    listed = [
+        {"reason": reason, "message": message, "field": field} for field, message, reason in causes
+    ]
     return ObjectInvalidError(
-        f'{qualified} "{name}" is invalid: {field}: {message}',
+        f'{qualified} "{name}" is invalid: {told[0] if len(told) == 1 else _in_a_row(told)}',
         resource=f"{kind.kind}/{name}",
         reason="Invalid",
         code=422,
-        details={**_details(kind, name), "kind": word, "causes": causes},
+        details={**_details(kind, name), "kind": word, "causes": listed},
     )
+
+
+def _in_a_row(messages: Sequence[str]) -> str:
+    return f"[{', '.join(messages)}]"
 
 
 def version_at_creation(kind: Kind, name: str) -> ClusterError:
@@ -170,6 +192,14 @@ def version_at_creation(kind: Kind, name: str) -> ClusterError:
 def bad_request(message: str) -> ClusterError:
     """The request can't be understood."""
     return ObjectInvalidError(message, reason="BadRequest", code=400)
+
+
+def cannot_decode(kind: Kind, why: str) -> ClusterError:
+    """What is sent isn't an object of its kind."""
+    version = kind.api_version.rpartition("/")[2]
+    return bad_request(
+        f'{kind.kind} in version "{version}" cannot be handled as a {kind.kind}: {why}'
+    )
 
 
 def patch_refused(why: str) -> ObjectInvalidError:
@@ -200,6 +230,20 @@ def expired(since: int) -> ResourceExpiredError:
     """What is asked for was forgotten."""
     return ResourceExpiredError(
         f"too old resource version: {since}", reason="Expired", code=410, hint="List again."
+    )
+
+
+def list_expired() -> ResourceExpiredError:
+    """A list can't be gone on with: what it began with was forgotten."""
+    return ResourceExpiredError(
+        "The provided continue parameter is too old to display a consistent list result. You can "
+        "start a new list without the continue parameter, or use the continue token in this "
+        "response to retrieve the remainder of the results. Continuing with the provided token "
+        "results in an inconsistent list - objects that were created, modified, or deleted "
+        "between the time the first chunk was returned and now may show up in the list.",
+        reason="Expired",
+        code=410,
+        hint="List again.",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from . import deletion, errors, patches, rows, writes
 from .bell import ring
@@ -20,10 +20,13 @@ from .kinds import Kind, kind_of, lookup
 from .network import free_port
 from .views import Change, Page, as_watched, position_of, selection, token_of
 
-__all__ = ["Change", "Objects", "Page"]
+__all__ = ["Admit", "Change", "Objects", "Page"]
 
 Object = dict[str, Any]
 PatchForm = Literal["merge", "json", "strategic"]
+Admit = Callable[[Object, "Object | None"], Object]
+"""Takes what was sent, or what a patch made of it, and the object as it is stored (None for a new
+one); returns what is to be stored, or raises what is wrong with it."""
 
 _LOG_KEPT = 10_000
 _COMPACTIONS = 16
@@ -55,15 +58,23 @@ class Objects:
         self._database = Database(home)
         self._log_kept = log_kept
 
-    def create(self, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Object:
+    def create(
+        self, manifest: Mapping[str, Any], *, dry_run: bool = False, admit: Admit | None = None
+    ) -> Object:
         """Stores a new object and returns it as it is stored.
+
+        Args:
+            manifest: The object.
+            dry_run: Only say what would happen.
+            admit: A further say in it, e.g. the schema of its kind.
 
         Raises:
             ObjectExistsError: The name is taken.
             ObjectInvalidError: It breaks a rule of its kind.
         """
         kind = lookup(str(manifest.get("apiVersion")), str(manifest.get("kind")))
-        made = writes.new_object(kind, manifest, _now())
+        sent = admit(dict(manifest), None) if admit else manifest
+        made = writes.new_object(kind, sent, _now())
         metadata = made["metadata"]
         with self._writing() as connection:
             if rows.find(connection, kind, metadata.get("namespace", ""), metadata["name"]):
@@ -101,6 +112,7 @@ class Objects:
 
         Raises:
             ClusterError: A selector or the token can't be read (code 400).
+            ResourceExpiredError: The page before is too long ago.
         """
         found = kind_of(kind)
         space = None if namespace is None else _space(found, namespace)
@@ -108,6 +120,8 @@ class Objects:
         version, after = position_of(continue_token)
         items: list[Object] = []
         with self._database.read() as connection:
+            if version and int(version) < rows.compacted(connection):
+                raise errors.list_expired()
             version = version or str(rows.revision(connection))
             for manifest in rows.scan(connection, rows.Range(found, space, prefix, after)):
                 if limit and len(items) == limit:
@@ -121,9 +135,20 @@ class Objects:
         return Page(items, version)
 
     def update(
-        self, manifest: Mapping[str, Any], *, status: bool = False, dry_run: bool = False
+        self,
+        manifest: Mapping[str, Any],
+        *,
+        status: bool = False,
+        dry_run: bool = False,
+        admit: Admit | None = None,
     ) -> Object:
         """Replaces an object, or with `status` only its status; returns it as it is then.
+
+        Args:
+            manifest: The object.
+            status: Whether only the status changes; else all but the status does.
+            dry_run: Only say what would happen.
+            admit: A further say in it, e.g. the schema of its kind.
 
         Raises:
             ObjectNotFoundError: It isn't there, or has no status to be written apart.
@@ -137,7 +162,7 @@ class Objects:
             before = _there(connection, kind, name, metadata.get("namespace") or "default")
             if kind.custom and not metadata.get("resourceVersion"):
                 raise errors.version_missing(kind, name)
-            return _replace(connection, kind, before, manifest, status, dry_run)
+            return _replace(connection, kind, before, manifest, _How(status, dry_run, admit))
 
     def patch(
         self,
@@ -149,6 +174,7 @@ class Objects:
         form: PatchForm = "merge",
         status: bool = False,
         dry_run: bool = False,
+        admit: Admit | None = None,
     ) -> Object:
         """Changes a part of an object; returns it as it is then.
 
@@ -161,6 +187,7 @@ class Objects:
                 strategic merge patch.
             status: Whether only the status changes; else all but the status does.
             dry_run: Only say what would happen.
+            admit: A further say in what results, e.g. the schema of its kind.
 
         Raises:
             ObjectNotFoundError: It isn't there, or has no status to be written apart.
@@ -174,7 +201,7 @@ class Objects:
             after = _PATCHES[form](before, patch)
             if not isinstance(after, dict):
                 raise errors.patch_refused("the whole object was replaced by something else")
-            return _replace(connection, found, before, after, status, dry_run)
+            return _replace(connection, found, before, after, _How(status, dry_run, admit))
 
     def delete(
         self,
@@ -306,20 +333,24 @@ def _there(connection: sqlite3.Connection, kind: Kind, name: str, namespace: str
     return found
 
 
+class _How(NamedTuple):
+    """How a write goes."""
+
+    status: bool
+    dry_run: bool
+    admit: Admit | None
+
+
 def _replace(
-    connection: sqlite3.Connection,
-    kind: Kind,
-    before: Object,
-    sent: Mapping[str, Any],
-    status: bool,
-    dry_run: bool,
+    connection: sqlite3.Connection, kind: Kind, before: Object, sent: Mapping[str, Any], how: _How
 ) -> Object:
     """Stores what a write to the object, or to its status, changes."""
-    if status and not kind.status_subresource:
+    if how.status and not kind.status_subresource:
         raise errors.no_status(kind, before["metadata"]["name"])
     writes.check_current(kind, before, sent)
-    after = writes.changed_object(kind, before, sent, status=status)
-    if dry_run or after is before:
+    admitted = how.admit(dict(sent), before) if how.admit else sent
+    after = writes.changed_object(kind, before, admitted, status=how.status)
+    if how.dry_run or after is before:
         return after
     if deletion.complete(after):
         rows.remove(connection, kind, before)

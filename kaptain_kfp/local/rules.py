@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from .errors import bad_request, invalid
+from .errors import bad_request, cannot_decode, invalid
 from .kinds import Kind
 from .patches import same_json
 from .syntax import label_key_trouble, label_value_trouble, name_trouble
@@ -27,6 +28,7 @@ _CONFIG_KEY_RULE = (
     "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', "
     "regex used for validation is '[-._a-zA-Z0-9]+')"
 )
+_DOCKER_KEY = ".dockerconfigjson"
 _FIXED_IN_JOB = ("completions", "selector", "template", "completionMode", "podFailurePolicy")
 _FIXED_IN_POD = (
     "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
@@ -81,10 +83,10 @@ def _check_labels(kind: Kind, metadata: Mapping[str, Any]) -> None:
     name, field = metadata["name"], "metadata.labels"
     for key, value in (metadata.get("labels") or {}).items():
         if not isinstance(value, str):
-            raise bad_request(
-                f'{kind.kind} in version "{kind.api_version.rpartition("/")[2]}" cannot be handled '
-                f"as a {kind.kind}: json: cannot unmarshal {_JSON_WORDS.get(type(value), 'null')} "
-                "into Go struct field ObjectMeta.metadata.labels of type string"
+            raise cannot_decode(
+                kind,
+                f"json: cannot unmarshal {_JSON_WORDS.get(type(value), 'null')} "
+                "into Go struct field ObjectMeta.metadata.labels of type string",
             )
         if trouble := label_key_trouble(key):
             raise _wrong(kind, name, field, key, trouble)
@@ -155,6 +157,20 @@ def _check_config(kind: Kind, manifest: Object) -> None:
         raise _too_long(kind, name, "data", _MOST_DATA)
 
 
+def _check_secret(kind: Kind, manifest: Object) -> None:
+    _check_config(kind, manifest)
+    if manifest.get("type") != "kubernetes.io/dockerconfigjson":
+        return
+    name, data, field = manifest["metadata"]["name"], manifest.get("data") or {}, _DOCKER_KEY
+    if field not in data:
+        raise invalid(kind, name, f"data[{field}]", "Required value", "FieldValueRequired")
+    try:
+        json.loads(_content(kind, data[field]))
+    except ValueError:
+        message = 'Invalid value: "<secret contents redacted>": invalid JSON'
+        raise invalid(kind, name, f"data[{field}]", message) from None
+
+
 def _content(kind: Kind, value: Any) -> bytes:
     if kind.kind != "Secret":
         return str(value).encode()
@@ -162,9 +178,7 @@ def _content(kind: Kind, value: Any) -> bytes:
         return base64.b64decode(value or "", validate=True)
     except (binascii.Error, TypeError, ValueError):
         # Never the value itself: it is a secret that somebody forgot to encode.
-        raise bad_request(
-            'Secret in version "v1" cannot be handled as a Secret: illegal base64 data'
-        ) from None
+        raise cannot_decode(kind, "illegal base64 data") from None
 
 
 def _check_change_of_job(kind: Kind, before: Object, after: Object) -> None:
@@ -220,7 +234,7 @@ _CHECKS: Mapping[str, Callable[[Kind, Object], None]] = {
     "Pod": _check_pod,
     "Job": _check_job,
     "ConfigMap": _check_config,
-    "Secret": _check_config,
+    "Secret": _check_secret,
 }
 _CHANGES: Mapping[str, Callable[[Kind, Object, Object], None]] = {
     "Pod": _check_change_of_pod,

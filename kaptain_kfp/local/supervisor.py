@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from types import FrameType
 
 from kaptain_kfp.exceptions import (
     ClusterUnavailableError,
+    ConfigurationError,
     ObjectConflictError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -37,12 +38,17 @@ from .clock import Clock
 from .controllers import Controller, EventNote, Manifest, Plan, Ref, load_controllers
 from .events import write_event
 from .home import Home
-from .kubelet import Kubelet
+from .kubelet import Kubelet, NoKubelet
 from .objects import Objects
 
-__all__ = ["IDLE_VARIABLE", "Supervisor", "main"]
+__all__ = ["CONTROLLERS_VARIABLE", "IDLE_VARIABLE", "KUBELET_VARIABLE", "Supervisor", "main"]
 
+CONTROLLERS_VARIABLE = "KAPTAIN_SUPERVISOR_CONTROLLERS"
+"""The kinds that somebody looks after, with commas between; else all."""
 IDLE_VARIABLE = "KAPTAIN_SUPERVISOR_IDLE_SECONDS"
+KUBELET_VARIABLE = "KAPTAIN_SUPERVISOR_KUBELET"
+"""``off``: the controllers work, but no pod becomes a process; whoever plays the machine writes
+the pods' status, and removes those that are to be deleted. Else ``on``."""
 _IDLE_SECONDS = 60.0
 _LONGEST_WAIT = 30.0
 _LONGEST_LOG = 1 << 20
@@ -60,15 +66,26 @@ class Supervisor:
     Args:
         home: The folder.
         idle_seconds: How long it stays when there is nothing to do.
+        kubelet: False leaves the pods to somebody else.
+        controllers: What looks after objects, by kind; else those of this package.
     """
 
-    def __init__(self, home: Home, idle_seconds: float = _IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        home: Home,
+        idle_seconds: float = _IDLE_SECONDS,
+        *,
+        kubelet: bool = True,
+        controllers: Mapping[str, Controller] | None = None,
+    ) -> None:
         self._home = home
         self._idle_seconds = idle_seconds
         self._clock = Clock()
         self._objects = Objects(home.root)
-        self._kubelet = Kubelet(home, self._objects, os.environ, self._clock)
-        self._controllers: dict[str, Controller] = load_controllers()
+        self._kubelet: Kubelet | NoKubelet = NoKubelet()
+        if kubelet:
+            self._kubelet = Kubelet(home, self._objects, os.environ, self._clock)
+        self._controllers = load_controllers() if controllers is None else controllers
         self._queue: dict[Key, None] = {}
         self._timers: dict[Key, datetime] = {}
         self._unfinished: set[Key] = set()
@@ -325,12 +342,33 @@ def main(argv: list[str]) -> int:
     draft.replace(home.supervisor_info)
     _LOG.info("supervisor %s of %s begins", __version__, home.root)
     try:
-        Supervisor(home, float(os.environ.get(IDLE_VARIABLE, _IDLE_SECONDS))).run(lock)
+        idle = float(os.environ.get(IDLE_VARIABLE, _IDLE_SECONDS))
+        kubelet, controllers = _kubelet_wanted(), _controllers_wanted()
+        Supervisor(home, idle, kubelet=kubelet, controllers=controllers).run(lock)
     except Exception:
         _LOG.exception("supervisor failed")
         return 1
     _LOG.info("supervisor ends")
     return 0
+
+
+def _kubelet_wanted() -> bool:
+    word = os.environ.get(KUBELET_VARIABLE, "on")
+    if word not in ("on", "off"):
+        raise ConfigurationError(
+            f"{KUBELET_VARIABLE} is {word!r}.", hint="Make it 'on' or 'off', or leave it out."
+        )
+    return word == "on"
+
+
+def _controllers_wanted() -> dict[str, Controller]:
+    there = load_controllers()
+    words = os.environ.get(CONTROLLERS_VARIABLE, ",".join(there)).split(",")
+    if unknown := sorted(set(words) - set(there)):
+        raise ConfigurationError(
+            f"{CONTROLLERS_VARIABLE} names {unknown[0]!r}.", hint=f"Known are {', '.join(there)}."
+        )
+    return {kind: there[kind] for kind in words}
 
 
 def _lock(lock: int) -> bool:

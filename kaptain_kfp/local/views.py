@@ -14,7 +14,16 @@ from .kinds import Kind
 from .rows import LogLine
 from .selectors import Predicate, field_selector, label_selector
 
-__all__ = ["Change", "ChangeType", "Page", "as_watched", "position_of", "selection", "token_of"]
+__all__ = [
+    "Change",
+    "ChangeType",
+    "Page",
+    "as_watched",
+    "position_of",
+    "restarted",
+    "selection",
+    "token_of",
+]
 
 Object = dict[str, Any]
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -88,6 +97,12 @@ def token_of(version: str, after: tuple[str, str]) -> str:
     return base64.urlsafe_b64encode(json.dumps([version, *after]).encode()).decode()
 
 
+def restarted(token: str) -> str:
+    """Returns the token that goes on from the same object, but with how things are by now."""
+    _, after = position_of(token)
+    return token_of("0", after)
+
+
 def position_of(token: str | None) -> tuple[str, tuple[str, str]]:
     """Returns the version of a list, empty for a new one, and after which object to go on.
 
@@ -98,6 +113,6 @@ def position_of(token: str | None) -> tuple[str, tuple[str, str]]:
         return "", ("", "")
     try:
         version, namespace, name = json.loads(base64.urlsafe_b64decode(token))
-        return str(int(version)), (str(namespace), str(name))
+        return str(int(version) or ""), (str(namespace), str(name))
     except (binascii.Error, ValueError, TypeError) as error:
         raise errors.bad_request(f"invalid continue token: {error}") from None

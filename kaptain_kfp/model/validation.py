@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kaptain_kfp import envs
@@ -18,6 +18,7 @@ from .resources import Resources
 from .values import check_flag, to_text
 
 __all__ = [
+    "check_gpus",
     "checked_arguments",
     "checked_policy",
     "checked_resources",
@@ -141,6 +142,29 @@ def checked_policy(
         force_cleanup=bool(force),
         training_api=training_api,
         **limits,
+    )
+
+
+def check_gpus(resources: ResourcesSpec, replicas: int, present: Callable[[], int | None]) -> None:
+    """Sees that there are as many GPUs as the replicas of a job ask for together.
+
+    Args:
+        resources: Of each replica.
+        replicas: How many there are at once.
+        present: Asks how many GPUs there are; None where only the cluster's scheduler can tell.
+
+    Raises:
+        ModelValidationException: There are fewer.
+    """
+    each = int(resources.gpu_limit or 0)
+    there = present() if each else None
+    if there is None or each * replicas <= there:
+        return
+    asked = f"gpus={each}" + (f" for each of {replicas} workers" if replicas > 1 else "")
+    raise ModelValidationException(
+        f"{asked}: this machine has {there or 'no'} GPU{'s' if there != 1 else ''}.",
+        reason="InsufficientGpus",
+        hint="Ask for fewer GPUs or workers, or see what nvidia-smi and CUDA_VISIBLE_DEVICES say.",
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, forget_supervisor, supervised
+from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, end_started, supervised
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.processes import end_pod, mark_of, marked
 
-__all__ = ["end_home", "pod_processes", "supervisor_pid"]
+__all__ = ["end_home", "end_supervisor", "pod_processes", "supervisor_pid"]
 
 _LEAVING_SECONDS = 10.0
 
@@ -42,18 +43,32 @@ def end_home(home: Path) -> None:
     Raises:
         TimeoutError: The supervisor doesn't leave.
     """
+    end_supervisor(home)
+    ours = mark_of(Home(home).pods)
+    for uid in set(pod_processes(home).values()):
+        end_pod(ours + uid)
+
+
+def end_supervisor(home: Path) -> None:
+    """Ends the supervisor of a home; its pods live on, and the next one takes them over.
+
+    Raises:
+        TimeoutError: It doesn't leave.
+    """
+    end_started(Home(home))
     deadline = time.monotonic() + _LEAVING_SECONDS
     while pids := _candidates(home):
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the supervisor of {home} doesn't leave")
+            raise TimeoutError(f"the supervisor of {home} doesn't leave: {_described(pids)}")
         time.sleep(0.02)
-    forget_supervisor(Home(home))
-    ours = mark_of(Home(home).pods)
-    for uid in set(pod_processes(home).values()):
-        end_pod(ours + uid)
+
+
+def _described(pids: list[int]) -> str:
+    listing = ["ps", "-o", "pid=,ppid=,stat=,args=", "-p", ",".join(map(str, pids))]
+    return subprocess.run(listing, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _candidates(home: Path) -> list[int]:

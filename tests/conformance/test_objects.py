@@ -1,31 +1,38 @@
-"""The object database against the recorded answers of a real API server.
+"""Our Kubernetes API, without its sockets, against the recorded answers of a real server.
 
 The recordings lie beside the checkout, with `replay.py`, which compares. Here its requests go
-straight to `Objects` through `Face`, a thin stand-in for an HTTP server, and `World` plays the
-controller manager; nobody plays the kubelet but the recording itself.
+straight to `KubernetesApi`, and `World` plays the controller manager, in no time; nobody plays the
+kubelet but the recording itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
-import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from kaptain_kfp.exceptions import ClusterError, ObjectExistsError, ObjectNotFoundError
+from kaptain_kfp.exceptions import ObjectExistsError, ObjectNotFoundError
 from kaptain_kfp.local import garbage
 from kaptain_kfp.local.controllers import Plan, load_controllers
 from kaptain_kfp.local.events import write_event
-from kaptain_kfp.local.kinds import KINDS, Kind
 from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.testing.kubernetes_api.access import ADMINISTRATOR, Access, User
+from kaptain_kfp.testing.kubernetes_api.answers import Answer
+from kaptain_kfp.testing.kubernetes_api.api import Installed, KubernetesApi
+from kaptain_kfp.testing.kubernetes_api.calls import Call
+from kaptain_kfp.testing.kubernetes_api.logs import Log
+from kaptain_kfp.testing.kubernetes_api.watches import Listener, Watch, Watcher
+from kaptain_kfp.testing.schemas import Schemas
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "kubernetes"
 
@@ -45,97 +52,42 @@ def load_replay() -> types.ModuleType:
 
 
 REPLAY = load_replay()
+SCHEMAS = Schemas.load(RECORDINGS.parents[1] / "crds")
 
-PATH_AND_BODY = "the path says it once more; Objects is told once"
-HTTP = "the HTTP server reads the request"
-SCHEMA = "the schema of the CustomResourceDefinition decides"
 APPLY = "server-side apply isn't offered"
-RIGHTS = "rights: the owner of the home may do everything"
-LOGS = "the kubelet has the logs"
 
 OUT: dict[str, dict[str, str]] = {
-    "create": {
-        "namespace in the body differs from the path": PATH_AND_BODY,
-        "kind differs from the path": PATH_AND_BODY,
-        "apiVersion differs from the path": PATH_AND_BODY,
-        "not JSON": HTTP,
-        "unsupported content type": HTTP,
-        "YAML body": HTTP,
-        "kind whose CRD isn't installed": HTTP,
-        "group that isn't installed": HTTP,
-        "core resource that doesn't exist": HTTP,
-    },
-    "update": {"PUT under another name": PATH_AND_BODY},
+    "create": {},
+    "update": {},
     "patch": {
-        "plain JSON as patch": HTTP,
         "server-side apply without a field manager": APPLY,
         "server-side apply creates": APPLY,
         "server-side apply by the same manager updates and drops what it no longer names": APPLY,
         "server-side apply by another manager conflicts": APPLY,
         "server-side apply, forced": APPLY,
     },
-    "status": {"status against the schema": SCHEMA},
-    "delete": {"unknown propagation policy": HTTP},
+    "status": {},
+    "delete": {},
     "list": {},
-    "watch": {"resourceVersion that isn't a number": HTTP},
-    "core-objects": {
-        "log of a pod that no node has": LOGS,
-        "log of a container that isn't there": LOGS,
-        "log of a pod that isn't there": LOGS,
-        "may I? (an administrator)": RIGHTS,
-        "may I? (someone without rights)": RIGHTS,
-        "forbidden: create": RIGHTS,
-        "forbidden: get": RIGHTS,
-        "forbidden: list": RIGHTS,
-        "forbidden: log": RIGHTS,
-        "wrong token": RIGHTS,
-        "no token at all": RIGHTS,
-        "version": HTTP,
-        "ready": HTTP,
-        "list of CRDs by name: missing": HTTP,
-    },
+    "watch": {},
+    "core-objects": {},
     "jobs": {},
-    "validation": {
-        "dry run against the schema": SCHEMA,
-        "dry run with another word": HTTP,
-        "unknown field: dropped, with a warning": SCHEMA,
-        "unknown field, Strict": SCHEMA,
-        "unknown field, Ignore: dropped in silence": SCHEMA,
-        "unknown field of a core object, Strict": SCHEMA,
-        "duplicate key": HTTP,
-        "PyTorchJob without containers": SCHEMA,
-        "PyTorchJob with text for a number": SCHEMA,
-        "PyTorchJob, bad quantity": SCHEMA,
-        "env value that isn't text": SCHEMA,
-        "TrainJob without a runtime": SCHEMA,
-        "TrainJob: defaults that the schema fills": SCHEMA,
-        "TrainJob: immutable field": SCHEMA,
-        "TrainJob: name that begins with a digit": SCHEMA,
-        "InferenceService: canary percentage as text": SCHEMA,
-        "docker config Secret whose content isn't JSON": "nothing here depends on it",
-    },
+    "validation": {},
 }
-"""Scenario → what of it isn't the database's to answer, and why."""
+"""Scenario → what of it is answered otherwise, and why."""
 
 OTHER_TEXT = {
     # The schema's validation says that it was cut short.
     "neither name nor generateName",
     # Go's words for what JSON's grammar expects, and where.
+    "not JSON",
     "continue that makes no sense",
+    "docker config Secret whose content isn't JSON",
     "Secret with data that isn't base64",
     # The real server asks for the keys of the new type, too.
     "the type can't change",
 }
 """Errors whose text may be another one; status, reason, code and details are the same."""
-
-
-class Target(NamedTuple):
-    """What a path speaks of."""
-
-    kind: Kind
-    namespace: str
-    name: str
-    sub: str
 
 
 class World:
@@ -192,148 +144,32 @@ class World:
                 )
 
 
-class Face:
-    """Answers requests as an HTTP server would that has nothing but `Objects`."""
+def told(home: Path, objects: Objects, watch: Watch) -> bytes:
+    """Returns what a watch has to tell at once."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-
-    def answer(self, method: str, path: str, body: Any, content_type: str) -> tuple[int, str]:
+    async def collect() -> bytes:
+        listener = Listener(home, lambda: None)
         try:
-            status, answers = self._serve(method, path, body, content_type)
-        except ClusterError as error:
-            return error.code or 500, json.dumps(_refusal(error))
-        return status, "\n".join(map(json.dumps, answers))
+            watcher = Watcher(objects, listener, bookmark_seconds=60)
+            return b"".join([line async for line in watcher.tell(replace(watch, seconds=0.001))])
+        finally:
+            listener.close()
 
-    def _serve(self, method: str, path: str, body: Any, content_type: str) -> tuple[int, list[Any]]:
-        url = urlsplit(path)
-        query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        target = _target(unquote(url.path))
-        if method == "POST":
-            return 201, [self._create(target, body, query)]
-        if method == "GET":
-            return 200, list(self._get(target, query))
-        if method == "DELETE":
-            return 200, [self._delete(target, body or {}, query)]
-        options: Any = {"status": target.sub == "status", "dry_run": query.get("dryRun") == "All"}
-        if method == "PUT":
-            space = {"namespace": target.namespace}
-            sent = {**_with_schema(body), "metadata": {**space, **body["metadata"]}}
-            return 200, [self._objects.update(sent, **options)]
-        form: Any = content_type.removeprefix("application/").removesuffix("+json")
-        form = {"merge-patch": "merge", "json-patch": "json"}.get(form, "strategic")
-        where = (target.kind, target.name, target.namespace)
-        return 200, [self._objects.patch(*where, body, form=form, **options)]
-
-    def _create(self, target: Target, body: Any, query: Mapping[str, str]) -> Any:
-        self._objects.get("Namespace", target.namespace)
-        sent = _with_schema(body)
-        sent["metadata"] = {"namespace": target.namespace, **sent["metadata"]}
-        return self._objects.create(sent, dry_run=query.get("dryRun") == "All")
-
-    def _get(self, target: Target, query: Mapping[str, str]) -> Iterator[Any]:
-        selectors = {"labels": query.get("labelSelector"), "fields": query.get("fieldSelector")}
-        if target.name:
-            yield self._objects.get(target.kind, target.name, target.namespace)
-        elif "watch" in query:
-            yield from self._watch(target, int(query.get("resourceVersion", 0)), selectors)
-        else:
-            yield self._list(target, query, selectors)
-
-    def _list(self, target: Target, query: Mapping[str, str], selectors: Any) -> Any:
-        page = self._objects.list(
-            target.kind,
-            target.namespace,
-            **selectors,
-            limit=int(query.get("limit", 0)),
-            continue_token=query.get("continue"),
-        )
-        metadata: dict[str, Any] = {"resourceVersion": page.resource_version}
-        metadata["continue"] = page.continue_token or ""
-        if page.remaining is not None:
-            metadata["remainingItemCount"] = page.remaining
-        kind = f"{target.kind.kind}List"
-        return {
-            "apiVersion": target.kind.api_version,
-            "kind": kind,
-            "metadata": metadata,
-            "items": page.items,
-        }
-
-    def _watch(self, target: Target, since: int, selectors: Any) -> Iterator[Any]:
-        if since == 0:
-            for manifest in self._objects.list(target.kind, target.namespace, **selectors).items:
-                yield {"type": "ADDED", "object": manifest}
-            return
-        found = self._objects.changes(
-            since, kind=target.kind, namespace=target.namespace, **selectors
-        )
-        for change in found:
-            yield {"type": change.type, "object": change.object}
-
-    def _delete(self, target: Target, body: Mapping[str, Any], query: Mapping[str, str]) -> Any:
-        options: Any = {
-            "propagation": body.get("propagationPolicy") or query.get("propagationPolicy"),
-            "dry_run": query.get("dryRun") == "All",
-        }
-        if not target.name:
-            gone = self._list(target, query, {"labels": query.get("labelSelector")})
-            for manifest in gone["items"]:
-                name = manifest["metadata"]["name"]
-                self._objects.delete(target.kind, name, target.namespace, **options)
-            return gone
-        wanted = body.get("preconditions") or {}
-        options.update(uid=wanted.get("uid"), resource_version=wanted.get("resourceVersion"))
-        last = self._objects.delete(target.kind, target.name, target.namespace, **options)
-        if "deletionTimestamp" in last["metadata"] or target.kind.kind == "Pod":
-            return last
-        details = {"name": target.name, "kind": target.kind.plural, "uid": last["metadata"]["uid"]}
-        if target.kind.group:
-            details["group"] = target.kind.group
-        return {"kind": "Status", "status": "Success", "details": details}
-
-
-def _target(path: str) -> Target:
-    match = re.fullmatch(
-        r"/apis?/(?P<version>.+?)/namespaces/(?P<ns>[^/]+)/(?P<plural>[^/]+)"
-        r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+))?",
-        path,
-    )
-    assert match is not None, path
-    found = [k for k in KINDS if (k.api_version, k.plural) == (match["version"], match["plural"])]
-    return Target(found[0], match["ns"], match["name"] or "", match["sub"] or "")
-
-
-def _with_schema(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the object with what the schema of PyTorchJob fills in."""
-    sent: dict[str, Any] = json.loads(json.dumps(body))
-    if sent["kind"] == "PyTorchJob" and "runPolicy" in sent["spec"]:
-        sent["spec"]["runPolicy"].setdefault("suspend", False)
-    return sent
-
-
-def _refusal(error: ClusterError) -> dict[str, Any]:
-    return {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": error.message,
-        "reason": error.reason,
-        "details": error.details,
-        "code": error.code,
-    }
+    return asyncio.run(collect())
 
 
 class Straight(REPLAY.Replay):  # type: ignore[name-defined, misc]
     """Sends to `Objects` what `replay.py` would send over HTTP, and compares the answers."""
 
-    def __init__(self, objects: Objects, namespace: str) -> None:
-        super().__init__("http://nowhere", "", None, False)
+    def __init__(self, home: Path, objects: Objects, namespace: str) -> None:
+        super().__init__("http://nowhere", "admin", "bob", False)
         self.namespace = namespace
         self.values: dict[str, str] = {}
         self._title = ""
-        self._face = Face(objects)
+        self._home = home
+        self._objects = objects
+        access = Access({"admin": ADMINISTRATOR, "bob": User("bob")})
+        self._api = KubernetesApi(objects, access, Installed(), SCHEMAS)
         self._world = World(objects)
 
     def play(self, exchange: Mapping[str, Any]) -> None:
@@ -352,10 +188,25 @@ class Straight(REPLAY.Replay):  # type: ignore[name-defined, misc]
             self._world.settle()
 
     def _ask(self, request: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        path, body = self.fill(request["path"], quote=True), self.fill(request.get("body"))
-        content_type = request.get("contentType", "application/json")
-        status, answer = self._face.answer(request["method"], path, body, content_type)
-        self.compare(request, {**wanted, "warning": ""}, status, {}, answer)
+        url = urlsplit(self.fill(request["path"], quote=True))
+        sent = self.fill(request.get("body"))
+        text = sent if isinstance(sent, str) else "" if sent is None else json.dumps(sent)
+        token = {None: "admin", "nobody": "", "a wrong token": "bad"}.get(request.get("as"), "bob")
+        call = Call(
+            method=request["method"],
+            path=unquote(url.path),
+            query=url.query,
+            body=text.encode(),
+            content_type=request.get("contentType", "application/json"),
+            authorization=f"Bearer {token}" if token else None,
+        )
+        answer = self._api.answer(call)
+        assert not isinstance(answer, Log), "no pod runs here"
+        if isinstance(answer, Watch):
+            answer = Answer(200, told(self._home, self._objects, answer).decode())
+        warned = ", ".join(value for name, value in answer.headers if name == "warning")
+        content = answer.content.decode()
+        self.compare(request, wanted, answer.status, {"warning": warned}, content)
 
     def thing(self, want: Any, got: Any, sent: Any) -> None:
         """As it is there, and beyond it the texts of errors."""
@@ -374,7 +225,7 @@ def differences(scenario: str, home: Path) -> list[str]:
     """Plays a scenario; returns what `Objects` answers otherwise than the real server."""
     objects, namespace = Objects(home), f"rec-{scenario}"
     objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    straight = Straight(objects, namespace)
+    straight = Straight(home, objects, namespace)
     found = []
     for exchange in recorded(scenario):
         if exchange["title"] in OUT[scenario]:

@@ -19,6 +19,7 @@ from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.podspec import HOST_IMAGE
 from kaptain_kfp.local.processes import mark_of, marked
+from kaptain_kfp.local.supervisor import CONTROLLERS_VARIABLE, KUBELET_VARIABLE
 from kaptain_kfp.testing.homes import pod_processes, supervisor_pid
 
 PATIENCE = 30.0
@@ -264,3 +265,48 @@ def test_a_second_one_leaves_the_first_one_alone(world: World) -> None:
     )
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert supervisor_pid(world.home.root) == pid and alive(pid)
+
+
+def test_without_a_kubelet_the_controllers_work_and_pods_stay_as_they_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KUBELET_VARIABLE, "off")
+    name = world.job("played", "true")
+    world.call()
+    eventually(lambda: world.objects.list("Pod").items, "the job has its pod")
+    (pod,) = world.objects.list("Pod").items
+    assert pod["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
+    world.objects.update({**pod, "status": {"phase": "Succeeded"}}, status=True)
+    world.call()
+    eventually(lambda: world.complete(name), "the job is complete")
+    assert world.starts == 0
+    assert not pod_processes(world.home.root)
+    assert not list(world.home.pods.glob("*"))
+
+
+def test_a_word_for_the_kubelet_that_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KUBELET_VARIABLE, "no")
+    world.call()
+    eventually(lambda: "supervisor failed" in world.log, "it says that it failed")
+    eventually(lambda: not candidates(world.home), "it has gone")
+    assert "KAPTAIN_SUPERVISOR_KUBELET is 'no'." in world.log
+    assert "Make it 'on' or 'off'" in world.log
+
+
+def test_only_the_controllers_that_are_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CONTROLLERS_VARIABLE, "PyTorchJob,TFJob")
+    name = world.job("left-alone", "true")
+    world.call()
+    eventually(lambda: supervisor_pid(world.home.root), "it works")
+    world.objects.delete("Job", name, propagation="Foreground")
+    eventually(lambda: not world.objects.list("Job").items, "it does the rest of its work")
+    assert not world.objects.list("Event").items
+
+
+def test_a_controller_that_there_is_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CONTROLLERS_VARIABLE, "Job,Pod")
+    world.call()
+    eventually(lambda: "supervisor failed" in world.log, "it says that it failed")
+    assert "KAPTAIN_SUPERVISOR_CONTROLLERS names 'Pod'." in world.log

@@ -15,11 +15,11 @@ from kaptain_kfp.exceptions import (
     ScriptFailedError,
     WorkloadDisruptedError,
     WorkloadEvictedError,
-    WorkloadFailedError,
     WorkloadKilledError,
     WorkloadLostError,
     WorkloadOutOfMemoryError,
     WorkloadTimeoutError,
+    WorkloadUnschedulableError,
 )
 
 from .pods import (
@@ -65,6 +65,7 @@ _DISRUPTIONS = {
     "DeletionByPodGC": "was lost with its node",
     "TerminationByKubelet": "was ended by its node, as when that is shut down",
 }
+_AMOUNTS = re.compile(r"requested: (\d+), used: \d+, capacity: (\d+)")
 _RETRY = "It was not the script's fault: train again."
 
 
@@ -233,13 +234,22 @@ def _disrupted(pod: Manifest, who: str, facts: Mapping[str, Any]) -> WorkloadDis
     )
 
 
-def _rejected(pod: Manifest, who: str, facts: Mapping[str, Any]) -> WorkloadFailedError:
+def _rejected(pod: Manifest, who: str, facts: Mapping[str, Any]) -> KaptainError:
     """Of pods that the node itself gave up, e.g. OutOfcpu, NodeShutdown, UnexpectedAdmissionError.
 
-    They may never have begun; that the node is to blame matters more.
+    They may never have begun; that the node is to blame matters more, unless they ask for more than
+    it has.
     """
     status = status_of(pod)
     said = status.get("message") or "it says no more"
+    amounts = _AMOUNTS.search(said)
+    if amounts and int(amounts[1]) > int(amounts[2]):
+        return WorkloadUnschedulableError(
+            f"{who} asks for more than its node has: {said}",
+            reason=str(status["reason"]),
+            hint="Ask for less.",
+            **facts,
+        )
     return WorkloadDisruptedError(
         f"{who}: its node gave the pod {name_of(pod)} up ({status['reason']}): {said}",
         reason=str(status["reason"]),

@@ -20,6 +20,7 @@ from kaptain_kfp.exceptions import (
     WorkloadLostError,
     WorkloadOutOfMemoryError,
     WorkloadTimeoutError,
+    WorkloadUnschedulableError,
 )
 
 from .conftest import at, container, ended, job, node, pod, replica, replicated, trainjob
@@ -127,6 +128,16 @@ def test_other_words_of_killing_say_nothing(line: str) -> None:
             {"reason": "OutOfcpu", "message": "Pod was rejected: Node didn't have enough cpu"},
             WorkloadDisruptedError,
             "OutOfcpu",
+            "didn't have enough cpu",
+        ),
+        (
+            {
+                "reason": "OutOfnvidia.com/gpu",
+                "message": "Pod was rejected: Node didn't have enough resource: nvidia.com/gpu, "
+                "requested: 9, used: 0, capacity: 2",
+            },
+            WorkloadUnschedulableError,
+            "asks for more than its node has",
             "didn't have enough cpu",
         ),
         (
