@@ -110,7 +110,8 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
     context = step.context
     revision = names.identity(context.run_id, context.dag_id, context.task).revision
     framework = ModelFramework.of(step.model.identity.framework)
-    api = training_form(framework, policy.training_api, step.cluster.training_kinds())
+    installed = None if framework.job_kind == "Job" else step.cluster.training_kinds()
+    api = training_form(framework, policy.training_api, installed)
     key = f"{step.model.identity.id}/trained/{revision}"
 
     def manifest_of(attempt: int) -> Mapping[str, Any]:
