@@ -61,7 +61,7 @@ Text = Annotated[str, Field(min_length=1)]
 class Spec(BaseModel):
     """A frozen contract that refuses fields that it doesn't know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def dump(self) -> dict[str, Any]:
         """Returns plain JSON without None, fit for a pipeline parameter."""
@@ -185,7 +185,9 @@ class MetricSummary(Spec):
     Not-a-number and infinite values count for `latest` only.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True
+    )
 
     latest: float
     min: float | None = None

@@ -130,6 +130,7 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
             policy=policy,
             api=api,
             main_file=step.model.source.main_file,
+            store_secret=step.model.store.secret_name,
         )
 
     ref = find_or_make(step.cluster, manifest_of)

@@ -38,6 +38,7 @@ def training_job(
     policy: PolicySpec,
     api: TrainingForm = "operator",
     main_file: str = "",
+    store_secret: str | None = None,
 ) -> dict[str, Any]:
     """Returns the manifest of the workload that trains a model.
 
@@ -56,6 +57,7 @@ def training_job(
         policy: Timeout and ttl; a TrainJob has no ttl.
         api: Whose training jobs, see `training_form`.
         main_file: The script, as the image has it; TrainJobs need to know.
+        store_secret: The Secret that opens where the model goes, if it takes one.
 
     Raises:
         OperatorMissingError: Kubeflow Trainer can't train models of that framework.
@@ -71,6 +73,7 @@ def training_job(
         args=arguments,
         environment=training_environment(framework, resources, upload_uri, phase="train"),
         resources=resources,
+        secret_names=(store_secret,) if store_secret else (),
     )
     kind_word = _KIND_WORDS[kind]
     common: dict[str, Any] = {

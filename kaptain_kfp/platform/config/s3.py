@@ -82,6 +82,9 @@ class S3ConfigurationProvider(
 ):
     """How to reach S3, MinIO or another server that speaks like S3.
 
+    A server with a certificate of a private authority: set AWS_CA_BUNDLE (or REQUESTS_CA_BUNDLE) to
+    the path of its PEM file; work on this machine inherits it.
+
     Args:
         aws_access_key_id: The access key.
         aws_secret_access_key: The secret key.

@@ -137,8 +137,8 @@ def test_other_words_of_killing_say_nothing(line: str) -> None:
                 "requested: 9, used: 0, capacity: 2",
             },
             WorkloadUnschedulableError,
+            "OutOfnvidia.com/gpu",
             "asks for more than its node has",
-            "didn't have enough cpu",
         ),
         (
             {"reason": "Terminated", "message": "Pod was terminated in response to imminent node…"},
