@@ -23,6 +23,8 @@ _RECENT = timedelta(seconds=15)
 """What held until then may be why it all ended: pods take a moment to go."""
 _FIRST_EVENTS = timedelta(seconds=5)
 _MOST_BETWEEN = timedelta(seconds=300)
+_BY_EVENTS = ("Refused", "Unnoticed", "NoPods", "Volume", "Sandbox")
+"""What only events tell, or their lack: before it counts as a failure, they are asked anew."""
 _NO_CAUSE = ("Suspended", "InitWait", "Sidecar")
 _OVERTIME_SECONDS = 30.0
 """How long after its limit the cluster may take to end a workload itself."""
@@ -111,7 +113,11 @@ class Lookout:
         held = [self._hold(trouble, now) for trouble in troubles(workload, pods, self._events)]
         for one in held:
             limit = self._grace.seconds(one.trouble.name)
-            if limit is not None and (now - one.since).total_seconds() >= limit:
+            if limit is None or (now - one.since).total_seconds() < limit:
+                continue
+            if one.trouble.cause in _BY_EVENTS and events is None:
+                self._ask_at = now  # what was said then may be over by now
+            else:
                 return Look(error=one.trouble.error, crashed=one.trouble.name == "Crash")
         if overdue_seconds(workload, self._limit, now) > _OVERTIME_SECONDS:
             return Look(error=self.explained(overtime(workload, self._limit)))

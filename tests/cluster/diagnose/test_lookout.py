@@ -18,6 +18,7 @@ from kaptain_kfp.exceptions import (
     OperatorMissingError,
     QuotaExceededError,
     ScriptFailedError,
+    VolumeMountError,
     WorkloadTimeoutError,
     WorkloadUnschedulableError,
 )
@@ -212,6 +213,21 @@ def test_events_are_forgotten_once_the_work_goes_on() -> None:
     assert asked(watched.lookout, watched.workload, RUNNING, 1) == []
     assert watched.at(7, []) == Look(), "what is missing isn't known yet"
     assert asked(watched.lookout, watched.workload, [], 6) == [5]
+
+
+def test_old_events_are_asked_for_anew_before_they_decide() -> None:
+    watched = Watched()
+    mount = event("FailedMount", "timed out waiting for the condition")
+    pulling = event("Pulling", "Pulling image", seconds=200, warning=False)
+    assert asked(watched.lookout, watched.workload, CREATING, 10) == [5]
+    assert watched.at(10, CREATING, [mount]).line is not None
+    for seconds in range(40, 310, 30):
+        watched.at(seconds, CREATING)
+    assert watched.at(311, CREATING) == Look(), "its time is over, but what was said is old"
+    now = START + timedelta(seconds=312)
+    assert watched.lookout.wants_events(watched.workload, CREATING, now)
+    assert watched.at(312, CREATING, [mount, pulling]) == Look()
+    assert type(watched.at(313, CREATING, [mount]).error) is VolumeMountError
 
 
 def test_whose_events_tell() -> None:
