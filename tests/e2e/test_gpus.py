@@ -130,7 +130,8 @@ def test_a_run_that_nobody_checked_before(make_model: MakeModel) -> None:
 
     model = make_model(SHOWN)
     world = world_of(model.config)
-    sent = Content.of(model._definition(), model.config).send(world.store, world.store_spec)
+    content = Content.of(model._definition(), model.config)
+    sent = content.send(world.store, world.store_spec(model.id))
     run = world.runner.submit(
         RunRequest(
             pipeline=packaged.pipeline("kaptain-train"),
