@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
-from kaptain_kfp.exceptions import StoreNotFoundError
+from kaptain_kfp.exceptions import ClusterError, StoreNotFoundError
 from kaptain_kfp.manifests import names
-from kaptain_kfp.manifests.forms import training_form
+from kaptain_kfp.manifests.forms import TrainingForm, training_form
 from kaptain_kfp.manifests.train import training_job
 from kaptain_kfp.platform.metrics import read_metrics, summarise
 from kaptain_kfp.model.frameworks import ModelFramework
@@ -121,8 +121,7 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
     args = as_text("args", request.args)
     context = step.context
     revision = names.identity(context.run_id, context.dag_id, context.task).revision
-    framework = ModelFramework.of(step.model.identity.framework)
-    api = training_form(framework, policy.training_api, step.cluster.training_kinds())
+    api = _api(step, policy)
     key = f"{step.model.identity.id}/trained/{revision}"
 
     def manifest_of(attempt: int) -> Mapping[str, Any]:
@@ -150,6 +149,8 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
     step.on_cancel(lambda: _discard(step, key))
     try:
         finished = run_to_end(step, ref, policy)
+    except ClusterError:
+        raise  # the work goes on unseen, and what it stores belongs to the next try
     except Exception:
         _discard(step, key)
         raise
@@ -170,6 +171,13 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
         log_tail=finished.log_tail,
     )
     return outcome, revision
+
+
+def _api(step: Step, policy: PolicySpec) -> TrainingForm:
+    """Returns whose training jobs the cluster is asked for; what needs none asks for nothing."""
+    framework = ModelFramework.of(step.model.identity.framework)
+    installed = None if framework.job_kind == "Job" else step.cluster.training_kinds()
+    return training_form(framework, policy.training_api, installed)
 
 
 def _discard(step: Step, key: str) -> None:

@@ -362,7 +362,8 @@ def _state(manifest: Manifest, unused: bool) -> tuple[str, str]:
     now = [name for name in _PROGRESS if _condition(manifest, name).get("status") == "True"]
     if now:
         return now[0], _condition_text(manifest, now[0])
-    return "Running" if status.get("ready") else "Pending", ""
+    counted = (status, *(status.get("jobsStatus") or ()))  # a TrainJob counts its Jobs apart
+    return "Running" if any(count.get("ready") for count in counted) else "Pending", ""
 
 
 def _pod_message(status: Mapping[str, Any]) -> str:

@@ -198,6 +198,8 @@ def test_models_are_found_without_a_look_at_their_files(
     [
         ("Job", {}, "Pending", "", False),
         ("Job", {"active": 1, "ready": 1}, "Running", "", False),
+        ("TrainJob", {"jobsStatus": [{"name": "node", "ready": 0}]}, "Pending", "", False),
+        ("TrainJob", {"jobsStatus": [{"name": "node", "ready": 1}]}, "Running", "", False),
         ("Job", condition("Complete"), "Succeeded", "", True),
         (
             "Job",

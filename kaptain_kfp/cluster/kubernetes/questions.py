@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaptain_kfp.exceptions import ClusterError, ConfigurationError
+from kaptain_kfp.exceptions import (
+    AccessDeniedError,
+    ClusterError,
+    ConfigurationError,
+    NotInstalledError,
+    ObjectNotFoundError,
+)
 from kaptain_kfp.local.kinds import Kind
+from kaptain_kfp.manifests.forms import SCHEMA_PATHS, Installed, installed_by
 
-from .requests import request_for
+from .requests import Request, request_for
 from .transport import Transport
 
-__all__ = ["allowed", "custom_resources", "run_cancelled"]
+__all__ = ["allowed", "custom_resources", "run_cancelled", "training_kinds"]
 
 _REVIEW = Kind(
     "authorization.k8s.io/v1",
@@ -59,6 +66,23 @@ def custom_resources(transport: Transport) -> dict[str, tuple[str, ...]]:
         token = (answer.get("metadata") or {}).get("continue") or None
         if token is None:
             return found
+
+
+def training_kinds(transport: Transport) -> Installed | None:
+    """Returns which training jobs there are, see `Cluster.training_kinds`.
+
+    OpenAPI documents may be read by everybody, other than CustomResourceDefinitions.
+    """
+    documents: dict[str, dict[str, Any]] = {}
+    for path in SCHEMA_PATHS:
+        request = Request("get", _DEFINITION, None, resource="the schemas", document=path)
+        try:
+            documents[path] = transport.ask(request)
+        except (NotInstalledError, ObjectNotFoundError):
+            continue
+        except AccessDeniedError:
+            return None
+    return installed_by(documents)
 
 
 def run_cancelled(transport: Transport, namespace: str, run_id: str) -> bool:

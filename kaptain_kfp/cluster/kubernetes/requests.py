@@ -39,6 +39,7 @@ class Request:
         body: What is sent, as JSON.
         content_type: What `body` is.
         resource: The object as messages call it, e.g. ``Job/mnist``.
+        document: The path of what is read instead of an object, e.g. of an OpenAPI document.
     """
 
     verb: Verb
@@ -51,6 +52,7 @@ class Request:
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     content_type: str = "application/json"
     resource: str = ""
+    document: str = ""
 
     @property
     def method(self) -> str:
@@ -60,6 +62,8 @@ class Request:
     @property
     def path(self) -> str:
         """The path with its query."""
+        if self.document:
+            return self.document
         words = ["/apis" if self.kind.group else "/api", self.kind.api_version]
         if self.namespace is not None:
             words += ["namespaces", quote(self.namespace, safe="")]

@@ -92,6 +92,11 @@ class Schemas:
         """The kinds that have one."""
         return tuple(made.kind for made in self._by_kind.values())
 
+    def schema_of(self, kind: Kind) -> Schema | None:
+        """Returns the schema of a kind, or None where it has none."""
+        found = self._by_kind.get((kind.api_version, kind.kind))
+        return None if found is None else found.schema
+
     @property
     def unsupported_rules(self) -> tuple[str, ...]:
         """What of the schemas isn't applied, e.g. ``Kind: spec.url: rule isURL(self)``."""

@@ -111,3 +111,32 @@ def test_what_is_installed_of_several_versions_and_pages(
     )
     assert connect(server).custom_resources() == {"a.x": ("v1", "v1beta1"), "b.x": ("v2",)}
     assert [seen.path.partition("continue=")[2] for seen in server.seen] == ["", "t"]
+
+
+CRDS = Path(__file__).parents[4] / "shared" / "crds"
+
+
+@pytest.mark.skipif(
+    not CRDS.exists(), reason=f"no CRD schemas: {CRDS.name} is not beside the checkout"
+)
+def test_training_jobs_by_the_schemas_of_the_real_operators(kaptain_home: Path) -> None:
+    with serve_kubernetes(kaptain_home, operators=False, crds=CRDS) as face:
+        found = KubernetesCluster(kubeconfig=face.kubeconfig).training_kinds()
+    assert found is not None and set(found) == {"TFJob", "PyTorchJob", "TrainJob"}
+    assert "tfReplicaSpecs" in found["TFJob"] and "runtimePatches" in found["TrainJob"]
+
+
+def test_training_jobs_that_are_not_installed(kaptain_home: Path) -> None:
+    with serve_kubernetes(kaptain_home, operators=False, without=("TrainJob", "TFJob")) as face:
+        cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
+        before = cluster.training_kinds()
+        face.installed.switch("PyTorchJob", on=False)
+        after = cluster.training_kinds()
+    assert before is not None and set(before) == {"PyTorchJob"}
+    assert after == {}
+
+
+def test_schemas_that_must_not_be_read(scripted: Scripted, connect: Connect) -> None:
+    server = scripted(answering(403, {"kind": "Status", "reason": "Forbidden", "message": "no"}))
+    assert connect(server).training_kinds() is None
+    assert [seen.path for seen in server.seen] == ["/openapi/v3/apis/kubeflow.org/v1"]
