@@ -55,7 +55,7 @@ class Transport:
     def __init__(self, find: Callable[[], Access], settings: Settings) -> None:
         self._find = find
         self._settings = settings
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may ask, too
         self._warned: set[str] = set()
         self._way = _Way(find())
 
