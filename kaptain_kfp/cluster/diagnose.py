@@ -147,6 +147,15 @@ def failure(
             hint="Give more time with timeout=, or make the script faster.",
             **facts,
         )
+    refused = next(filter(_refused, pods), None)
+    if refused is not None:
+        name, status = refused["metadata"]["name"], refused["status"]
+        return WorkloadDeploymentError(
+            f"Pod {name} of {resource} can't run ({status['reason']}): {status.get('message')}",
+            reason=status["reason"],
+            hint="Ask for what the machine has.",
+            **{**facts, "resource": f"Pod/{name}"},
+        )
     guilty = culprit(pods)
     terminated = None if guilty is None else _end_of(guilty)
     if guilty is None or terminated is None:
@@ -210,6 +219,12 @@ def _end_of(pod: Manifest) -> Mapping[str, Any] | None:
         if terminated.get("exitCode"):
             return dict(terminated)
     return None
+
+
+def _refused(pod: Manifest) -> bool:
+    """Whether the machine refused to run a pod: it failed without a container."""
+    status = pod.get("status") or {}
+    return status.get("phase") == "Failed" and bool(status.get("reason")) and not _containers(pod)
 
 
 def _finished_at(pod: Manifest) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .controllers import Manifest, time_text
 
-__all__ = ["disrupted", "ended", "running", "scheduled", "waiting"]
+__all__ = ["disrupted", "ended", "rejected", "running", "scheduled", "unschedulable", "waiting"]
 
 
 def scheduled(pod: Manifest, now: datetime) -> dict[str, Any]:
@@ -17,6 +17,22 @@ def scheduled(pod: Manifest, now: datetime) -> dict[str, Any]:
         "phase": "Pending",
         "startTime": time_text(now),
         "conditions": _conditions(pod, now, PodScheduled=True),
+    }
+
+
+def unschedulable(pod: Manifest, message: str, now: datetime) -> dict[str, Any]:
+    """Returns the status of a pod for which no machine has room now."""
+    (condition,) = _conditions(pod, now, "Unschedulable", PodScheduled=False)
+    return {"phase": "Pending", "conditions": [{**condition, "message": message}]}
+
+
+def rejected(pod: Manifest, reason: str, message: str, now: datetime) -> dict[str, Any]:
+    """Returns the status of a pod that its machine will never run."""
+    return {
+        "phase": "Failed",
+        "reason": reason,
+        "message": f"Pod was rejected: {message}",
+        "startTime": time_text(now),
     }
 
 

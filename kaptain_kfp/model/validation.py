@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kaptain_kfp import envs
@@ -17,6 +17,7 @@ from .resources import Resources
 from .values import check_flag, to_text
 
 __all__ = [
+    "check_gpus",
     "checked_arguments",
     "checked_policy",
     "checked_resources",
@@ -133,6 +134,29 @@ def checked_policy(
     force = envs.KAPTAIN_SDK_FORCE_CLEANUP if force_cleanup is None else force_cleanup
     limits = {} if timeout is None else {"timeout_seconds": _whole("timeout", timeout, 1)}
     return PolicySpec(ttl_seconds_after_finished=ttl, force_cleanup=bool(force), **limits)
+
+
+def check_gpus(resources: ResourcesSpec, replicas: int, present: Callable[[], int | None]) -> None:
+    """Sees that there are as many GPUs as the replicas of a job ask for together.
+
+    Args:
+        resources: Of each replica.
+        replicas: How many there are at once.
+        present: Asks how many GPUs there are; None where only the cluster's scheduler can tell.
+
+    Raises:
+        ModelValidationException: There are fewer.
+    """
+    each = int(resources.gpu_limit or 0)
+    there = present() if each else None
+    if there is None or each * replicas <= there:
+        return
+    asked = f"gpus={each}" + (f" for each of {replicas} workers" if replicas > 1 else "")
+    raise ModelValidationException(
+        f"{asked}: this machine has {there or 'no'} GPU{'s' if there != 1 else ''}.",
+        reason="InsufficientGpus",
+        hint="Ask for fewer GPUs or workers, or see what nvidia-smi and CUDA_VISIBLE_DEVICES say.",
+    )
 
 
 def _whole(name: str, value: object, least: int, most: int | None = None) -> int:

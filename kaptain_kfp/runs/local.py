@@ -24,6 +24,7 @@ from kaptain_kfp.exceptions import (
     RunNotFoundError,
     RunTimeoutError,
 )
+from kaptain_kfp.local.devices import VISIBLE_VARIABLE
 from kaptain_kfp.local.podspec import HOST_IMAGE
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
@@ -226,8 +227,10 @@ def _executor_template(run_id: str, home: Path, labels: Mapping[str, str]) -> di
         "KAPTAIN_TARGET": "local",
         "PYTHONUNBUFFERED": "1",
     }
-    if "PYTHONPATH" in os.environ:
-        environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    # The second also for a supervisor that a step may have to start.
+    for name in ("PYTHONPATH", VISIBLE_VARIABLE):
+        if name in os.environ:
+            environment[name] = os.environ[name]
     return {
         "metadata": {"labels": dict(labels)},
         "spec": {

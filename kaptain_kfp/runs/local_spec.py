@@ -3,8 +3,8 @@
 `kfp.local` files the outputs of a step under the name of its *component*, so two tasks of one
 component overwrite each other, and gives a step an id that is new at every execution. Here each
 task gets a component and an executor of its own, named by its path through the pipeline, and is
-told in environment variables that path, and which iterations of loops it is in: so a step can be
-recognised when the run is executed once more.
+started by `STEP_PROGRAM`, which is told that path and which iterations of loops it is in: so a step
+can be recognised when the run is executed once more.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from kaptain_kfp.components.identity import DAG_VARIABLE, TASK_VARIABLE
+__all__ = ["STEP_PROGRAM", "with_own_components"]
 
-__all__ = ["with_own_components"]
+STEP_PROGRAM = "kaptain-step"
+"""What starts every step: called with the step's path, the pipeline's name, and the command."""
 
 _PIPELINE_NAME = "{{$.pipeline_job_name}}"
 
@@ -58,6 +59,6 @@ def _take(
         if "container" in executor:
             container = executor["container"]
             # Placeholders are filled in within the command only.
-            told = [f"{TASK_VARIABLE}={'.'.join(path)}", f"{DAG_VARIABLE}={_PIPELINE_NAME}"]
-            container["command"] = ["env", *told, *container.get("command", ())]
+            told = [STEP_PROGRAM, ".".join(path), _PIPELINE_NAME]
+            container["command"] = [*told, *container.get("command", ())]
         executors[label] = executor

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, forget_supervisor, supervised
+from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, end_started, supervised
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.processes import end_pod, mark_of, marked
 
@@ -54,15 +55,20 @@ def end_supervisor(home: Path) -> None:
     Raises:
         TimeoutError: It doesn't leave.
     """
+    end_started(Home(home))
     deadline = time.monotonic() + _LEAVING_SECONDS
     while pids := _candidates(home):
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the supervisor of {home} doesn't leave")
+            raise TimeoutError(f"the supervisor of {home} doesn't leave: {_described(pids)}")
         time.sleep(0.02)
-    forget_supervisor(Home(home))
+
+
+def _described(pids: list[int]) -> str:
+    listing = ["ps", "-o", "pid=,ppid=,stat=,args=", "-p", ",".join(map(str, pids))]
+    return subprocess.run(listing, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _candidates(home: Path) -> list[int]:

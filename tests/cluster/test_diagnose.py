@@ -114,3 +114,12 @@ def test_of_several_pods_the_one_that_failed_last_tells() -> None:
         pod(terminated={"exitCode": 0, "finishedAt": "2026-01-01T00:02:00Z"}),
     ]
     assert "exit code 2" in failure(workload(), FAILED, pods, "", "").message
+
+
+def test_a_pod_that_its_machine_refused() -> None:
+    status = {"phase": "Failed", "reason": "OutOfnvidia.com/gpu", "message": "Pod was rejected: x"}
+    refused = {"kind": "Pod", "metadata": {"name": "p-0"}, "status": status}
+    error = failure(workload(("Failed", "True")), Verdict(Phase.FAILED), [refused], "", "")
+    assert type(error) is WorkloadDeploymentError
+    assert error.reason == "OutOfnvidia.com/gpu" and error.resource == "Pod/p-0"
+    assert "Pod was rejected: x" in error.message

@@ -114,7 +114,7 @@ def test_one_that_fails_each_time_is_no_endless_wait(home: Home) -> None:
             time.sleep(0.01)
     assert caught.value.log_tail is not None
     assert "newer version" in caught.value.log_tail
-    assert home.supervisor_log.read_text().count("supervisor failed") == 3
+    assert home.supervisor_log.read_text().count("supervisor failed") >= 3
 
 
 def test_one_that_was_killed_is_replaced_each_time(home: Home) -> None:

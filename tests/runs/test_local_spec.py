@@ -37,7 +37,7 @@ def test_every_task_gets_a_component_and_an_executor_of_its_own() -> None:
     inner = made["components"]["comp-inner"]["dag"]["tasks"]["a"]
     assert inner["componentRef"]["name"] == "comp-inner.a"
     command = made["deploymentSpec"]["executors"]["exec-inner.a"]["container"]["command"]
-    assert command == ["env", "KAPTAIN_TASK=inner.a", "KAPTAIN_DAG={{$.pipeline_job_name}}", "sh"]
+    assert command == ["kaptain-step", "inner.a", "{{$.pipeline_job_name}}", "sh"]
 
 
 def test_the_compiled_pipeline_is_left_as_it_is() -> None:
