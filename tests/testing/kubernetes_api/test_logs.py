@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -56,3 +57,22 @@ def test_what_is_older_than_asked_for_is_left_out(tmp_path: Path) -> None:
     everything = read(path, times)
     assert read(path, times, STARTED) == everything
     assert read(path, times, STARTED + timedelta(seconds=1)) == everything[2:]
+
+
+def test_of_a_log_that_nobody_read_only_the_files_time_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("one\n", encoding="utf-8")
+    now = datetime.now(timezone.utc)
+    assert read(path, LineTimes(), now + timedelta(hours=1)) == []
+    assert [text for _, text in read(path, LineTimes(), now - timedelta(hours=1))] == ["one"]
+
+
+def test_a_log_that_is_read_long_after_it_was_written(tmp_path: Path) -> None:
+    path, times = tmp_path / "log", LineTimes()
+    path.write_text("one\n" * 20_000, encoding="utf-8")
+    os.utime(path, (0, 0))
+    everything = read(path, times)
+    assert everything[-1][0] > everything[0][0], "it is read in more than one piece"
+    since = datetime.fromisoformat(everything[-1][0][:19]).replace(tzinfo=timezone.utc)
+    again = read(path, times, since)
+    assert again == [line for line in everything if line[0] != everything[0][0]]
