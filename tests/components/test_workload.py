@@ -89,9 +89,11 @@ def test_an_hour_of_waiting_costs_twenty_requests(
     assert sum(counts.values()) <= 20, counts
 
 
-def test_replicas_and_their_pods(face: KubernetesFace) -> None:
+def test_replicas_and_their_pods(face: KubernetesFace, tmp_path: Path) -> None:
     cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
-    spec = {"restartPolicy": "Never", "containers": [container("pytorch", "echo $RANK")]}
+    go = tmp_path / "go"
+    script = f"until [ -e '{go}' ]; do sleep 0.05; done; echo rank $RANK"
+    spec = {"restartPolicy": "Never", "containers": [container("pytorch", script)]}
     replica = {"replicas": 1, "restartPolicy": "Never", "template": {"spec": spec}}
     manifest = {
         "apiVersion": "kubeflow.org/v1",
@@ -100,9 +102,11 @@ def test_replicas_and_their_pods(face: KubernetesFace) -> None:
         "spec": {"pytorchReplicaSpecs": {"Master": replica, "Worker": replica}},
     }
     ref = cluster.apply(manifest)
-    assert run_to_end(step(cluster), ref, POLICY).log_tail == "0"
-    names = [pod["metadata"]["name"] for pod in cluster.pods(ref)]
-    assert names == ["p-master-0", "p-worker-0"]
+    _, pods = cluster.attend(ref, lambda found, pods: len(pods) == 2, PATIENCE)
+    assert [pod["metadata"]["name"] for pod in pods] == ["p-master-0", "p-worker-0"]
+    assert len(cluster.pods(ref)) == 2
+    go.touch()
+    assert run_to_end(step(cluster), ref, POLICY).log_tail == "rank 0"
 
 
 def test_a_failure_and_the_next_attempt(face: KubernetesFace) -> None:
