@@ -243,7 +243,7 @@ def test_a_watch_over_tls_ends_at_once(
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
         cluster.wait(JOB, lambda found: False, 1.0)
-    assert time.monotonic() - begun < 1.9
+    assert time.monotonic() - begun < 10, "the server would go on for 20 s"
     assert [each.name for each in threading.enumerate() if each.name.startswith("watch")] == []
     assert sum(WATCH in seen.path for seen in server.seen) == 1
 
