@@ -8,21 +8,19 @@ from .measure import Result, alternating, python_seconds
 
 __all__ = ["kfp_import_seconds", "run"]
 
-_RUNS = 7
 
-
-def kfp_import_seconds() -> float:
+def kfp_import_seconds(runs: int = 7) -> float:
     """Returns the seconds of `import kfp` alone, without the interpreter's start."""
     bare, kfp = alternating(
-        _RUNS, lambda: python_seconds("pass"), lambda: python_seconds("import kfp")
+        runs, lambda: python_seconds("pass"), lambda: python_seconds("import kfp")
     )
     return kfp - bare
 
 
-def run(kfp_seconds: float) -> Iterator[Result]:
+def run(kfp_seconds: float, runs: int = 7) -> Iterator[Result]:
     """Measures the package and the facade."""
     bare, package, facade = alternating(
-        _RUNS,
+        runs,
         lambda: python_seconds("pass"),
         lambda: python_seconds("import kaptain_kfp"),
         lambda: python_seconds("from kaptain_kfp import Config, Model"),

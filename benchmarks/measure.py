@@ -9,8 +9,22 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["Result", "alternating", "python_seconds", "seconds"]
+__all__ = [
+    "NotMeasured",
+    "Result",
+    "alternating",
+    "cpu_seconds",
+    "megabytes",
+    "not_measured",
+    "python_seconds",
+    "seconds",
+]
+
+
+class NotMeasured(Exception):
+    """Something that is needed isn't there; the text says what."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,11 @@ class Result:
     budget: str
     holds: bool | None
     against: str = ""
+
+
+def not_measured(what: str, budget: str, why: NotMeasured) -> Result:
+    """Returns the line of what couldn't be measured; it neither holds nor fails."""
+    return Result(what, "not measured", budget, None, str(why))
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -58,3 +77,33 @@ def alternating(runs: int, *works: Callable[[], float]) -> Sequence[float]:
             if number:
                 taken[place].append(measured)
     return [statistics.median(each) for each in taken]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Returns the processor time that a process has used itself, without its children.
+
+    Raises:
+        NotMeasured: There is no /proc.
+    """
+    fields = _proc(pid, "stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def megabytes(pid: int, figure: str) -> float:
+    """Returns how much memory a process takes.
+
+    Args:
+        pid: Which.
+        figure: ``VmRSS`` for now, ``VmHWM`` for the most that it ever had.
+
+    Raises:
+        NotMeasured: There is no /proc.
+    """
+    return int(_proc(pid, "status").partition(f"{figure}:")[2].split()[0]) / 1024
+
+
+def _proc(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        raise NotMeasured("needs /proc") from None

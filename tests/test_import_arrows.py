@@ -36,8 +36,8 @@ FREE = ("__init__", "__main__", "compat", "testing")
 """May import anything; nobody else may import them."""
 
 IN_TRAINING_IMAGES = (
-    *("platform.__init__", "platform._job", "platform._upload", "platform.metrics"),
-    *("platform.model_export_util", "platform.metadata_util"),
+    *("platform.__init__", "platform._job", "platform._s3", "platform._upload"),
+    *("platform.metrics", "platform.model_export_util", "platform.metadata_util"),
 )
 """Copied into training images: the standard library, each other, and boto3 once it is needed."""
 
@@ -50,6 +50,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "kubernetes": ("cluster.kubernetes",),
     "boto3": ("store.s3", "platform"),
     "botocore": ("store.s3", "platform"),
+    "s3transfer": ("store.s3transfer",),
 }
 """Who may touch a foreign name; the longest one that fits counts."""
 

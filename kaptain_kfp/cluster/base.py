@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -188,6 +188,15 @@ class Cluster(ABC):
         """
         with self.observe(ref, pods=True) as sight:
             return _await(ref, sight, until, timeout)
+
+    def training_kinds(self) -> Mapping[str, Collection[str]] | None:
+        """Returns the kinds of training jobs that it has, TFJob, PyTorchJob and TrainJob.
+
+        Returns:
+            Kind → the fields of its spec; None where it can't be known, as without the right to
+            read schemas.
+        """
+        return None
 
     @abstractmethod
     def pods(self, ref: ResourceRef) -> Sequence[Manifest]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,10 @@ class LocalCluster(Cluster):
         """Keeps an object in sight as long as the context lasts."""
         with Bell(self._home.root) as bell:
             yield _LocalSight(self, ref, pods, bell)
+
+    def training_kinds(self) -> Mapping[str, Collection[str]]:
+        """Returns the kinds of training jobs that the engine knows."""
+        return {"TFJob": (), "PyTorchJob": (), "TrainJob": ("runtimePatches",)}
 
     def pods(self, ref: ResourceRef) -> Sequence[Manifest]:
         """Returns the pods of a workload, by name."""

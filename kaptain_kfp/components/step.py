@@ -19,7 +19,7 @@ from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.exceptions import ConfigurationError, KaptainError, ModelValidationException
 from kaptain_kfp.specs import Action, ErrorSpec, ModelSpec, Outcome
 from kaptain_kfp.store.base import Store
-from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.store.open import open_store
 from kaptain_kfp.store.records import Records
 
 from .identity import DAG_VARIABLE, RUN_VARIABLE, TASK_VARIABLE, iterations_of
@@ -156,7 +156,7 @@ def begin(action: Action, model: Mapping[str, Any], context: RunContext) -> Iter
     """
     try:
         spec = parse(ModelSpec, "model", model)
-        step = Step(action, context, spec, _cluster(), FolderStore(spec.store.uri))
+        step = Step(action, context, spec, _cluster(), _store(spec))
     except KaptainError as error:
         sys.exit(f"error: {error}")
     previous = signal.signal(signal.SIGTERM, step.terminated)
@@ -166,7 +166,10 @@ def begin(action: Action, model: Mapping[str, Any], context: RunContext) -> Iter
         if step.cluster_says_cancelled():
             # What went wrong is that the work was taken away; whoever cancelled leaves the record.
             sys.exit("The run is being cancelled.")
-        step.fail(error)
+        try:
+            step.fail(error)
+        except KaptainError as unrecorded:
+            sys.exit(f"error: {error}\nerror: this couldn't be recorded: {unrecorded}")
         sys.exit(f"error: {error}")
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -193,6 +196,11 @@ def parse(kind: type[_SpecT], name: str, value: Mapping[str, Any]) -> _SpecT:
 def home_of_step() -> Path:
     """Returns the local world's folder that the step belongs to."""
     return Path(os.environ["KAPTAIN_HOME"])
+
+
+def _store(model: ModelSpec) -> Store:
+    # what opens it is in the environment: the pod has it from the Secret that the spec names
+    return open_store(model.store.uri, os.environ)
 
 
 def _cluster() -> Cluster:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kaptain_kfp import quantities
 from kaptain_kfp.exceptions import ModelValidationException
-from kaptain_kfp.manifests.job import GPU_RESOURCE
+from kaptain_kfp.manifests.names import GPU_RESOURCE
 
 __all__ = ["VISIBLE_VARIABLE", "assigned", "gpus_of_machine", "note_of", "wanted"]
 

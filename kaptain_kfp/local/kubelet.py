@@ -27,7 +27,7 @@ from kaptain_kfp.exceptions import (
     ObjectNotFoundError,
 )
 from kaptain_kfp.exceptions import ObjectConflictError as Conflict
-from kaptain_kfp.manifests.job import GPU_RESOURCE
+from kaptain_kfp.manifests.names import GPU_RESOURCE
 
 from . import devices, images, podstatus
 from .backoff import Backoff
@@ -39,7 +39,7 @@ from .home import Home
 from .objects import Objects
 from .podfiles import PodFiles, uid_of_folder
 from .podspec import ConfigurationTrouble, launch_of, refers_to
-from .processes import end_pod, mark_of, marked, signal_pod
+from .processes import end_pod, end_pods, mark_of, marked, signal_pod
 
 __all__ = ["NODE_NAME", "Kubelet", "NoKubelet"]
 
@@ -90,6 +90,7 @@ class Kubelet:
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._retry_at: dict[str, float] = {}
         self._attended_at = 0.0
+        self._swept: set[str] = set()
         self._gpus: tuple[str, ...] | None = None
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="prepare")
 
@@ -135,6 +136,7 @@ class Kubelet:
         if attend:
             self._attended_at = time.monotonic()
         wakes = [self._try(uid, partial(self._clean_up, uid)) for uid in list(self._gone)]
+        self._sweep()
         for uid, pod in list(self._pods.items()):
             wakes.append(self._try(uid, partial(self._sync_pod, uid, pod, attend)))
         return min((wake for wake in wakes if wake is not None), default=None)
@@ -161,6 +163,19 @@ class Kubelet:
             return pause
         self._backoff.forget(uid)
         return wake
+
+    def _sweep(self) -> None:
+        """Ends what main processes left behind: of all pods in common looks at all processes."""
+        marks, now = set(), time.monotonic()
+        for uid, pod in self._pods.items():
+            if "deletionTimestamp" not in pod["metadata"] and self._retry_at.get(uid, 0.0) <= now:
+                files = self._files(uid)
+                with suppress(OSError):  # told once each is looked at for itself
+                    if files.exited() is not None:
+                        marks.add(files.mark)
+        self._swept = set()
+        with suppress(OSError):
+            self._swept = marks - end_pods(marks, seconds=_KILL_SECONDS)
 
     def _sync_pod(self, uid: str, pod: Manifest, attend: bool) -> float | None:
         if "deletionTimestamp" in pod["metadata"]:
@@ -325,7 +340,8 @@ class Kubelet:
     def _record_end(self, uid: str, pod: Manifest, status: Mapping[str, Any]) -> None:
         """Ends what the main process left behind, and only then says that the pod is over."""
         files = self._files(uid)
-        end_pod(files.mark, seconds=_KILL_SECONDS)
+        if files.mark not in self._swept:
+            end_pod(files.mark, seconds=_KILL_SECONDS)
         _discard(files.clear)
         self._write(pod, status)
         self._forget(uid)

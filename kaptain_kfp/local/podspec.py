@@ -28,7 +28,7 @@ HOST_IMAGE = "kaptain.local/host"
 
 INHERITED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_.*|XDG_.*"
-    r"|SSL_CERT_.*|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:https?_proxy|no_proxy|all_proxy)"
+    r"|SSL_CERT_.*|(REQUESTS|CURL|AWS)_CA_BUNDLE|(?i:https?_proxy|no_proxy|all_proxy)"
     r"|CUDA_(HOME|PATH).*|NVIDIA_.*|PIP_.*|UV_.*|PYTHONDONTWRITEBYTECODE"
 )
 """What a process needs of the machine's environment; all else would leak from one into another."""

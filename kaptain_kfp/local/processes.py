@@ -14,11 +14,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["MARK_VARIABLE", "end_pod", "mark_of", "marked", "signal_pod"]
+__all__ = ["MARK_VARIABLE", "end_pod", "end_pods", "mark_of", "marked", "signal_pod"]
 
 MARK_VARIABLE = "KAPTAIN_POD"
 
@@ -101,15 +102,20 @@ def signal_pod(mark: str, number: int) -> int:
     Returns:
         How many processes were found, while some of them may have ended already.
     """
-    count = 0
+    return _signal_pods({mark}, number)[mark]
+
+
+def _signal_pods(marks: Collection[str], number: int) -> Counter[str]:
+    """Signals several pods in one look at all processes; returns how many each of them had."""
+    found: Counter[str] = Counter()
     told: set[int] = set()
     for pid, owner in _each_marked(MARK_VARIABLE):
-        if owner == mark:
-            count += 1
+        if owner in marks:
+            found[owner] += 1
             # At once: by the end of the look it may have put another one in its place.
             with suppress(ProcessLookupError, PermissionError):
                 _signal_group(pid, number, told)
-    return count
+    return found
 
 
 def _signal_group(pid: int, number: int, told: set[int]) -> None:
@@ -131,14 +137,29 @@ def end_pod(mark: str, *, seconds: float = _SWEEP_SECONDS) -> None:
     Raises:
         TimeoutError: Some process can't be killed (it hangs in the kernel).
     """
+    if end_pods([mark], seconds=seconds):
+        raise TimeoutError(f"processes of pod {mark} can't be killed")
+
+
+def end_pods(marks: Iterable[str], *, seconds: float = _SWEEP_SECONDS) -> set[str]:
+    """Does the same for several pods, with as many looks at all processes as for one of them.
+
+    Args:
+        marks: The pods' marks.
+        seconds: How long killed processes may take to vanish.
+
+    Returns:
+        The marks of those that can't be ended.
+    """
+    empty = dict.fromkeys(marks, 0)
     deadline = time.monotonic() + seconds
     pause = 0.001
-    empty = 0
-    while True:
-        empty = 0 if signal_pod(mark, signal.SIGKILL) else empty + 1
-        if empty == _EMPTY_SWEEPS:
-            return
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"processes of pod {mark} can't be killed")
+    while empty:
+        found = _signal_pods(empty, signal.SIGKILL)
+        empty = {mark: 0 if found[mark] else sweeps + 1 for mark, sweeps in empty.items()}
+        empty = {mark: sweeps for mark, sweeps in empty.items() if sweeps < _EMPTY_SWEEPS}
+        if not empty or time.monotonic() > deadline:
+            break
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
+    return set(empty)

@@ -7,8 +7,9 @@ from typing import Any
 
 from kaptain_kfp.specs import ResourcesSpec
 
+from .names import GPU_RESOURCE
+
 __all__ = [
-    "GPU_RESOURCE",
     "RESTRICTED_CONTAINER",
     "RESTRICTED_POD",
     "container",
@@ -27,9 +28,6 @@ RESTRICTED_CONTAINER: Mapping[str, Any] = {
     "capabilities": {"drop": ["ALL"]},
 }
 """Each container's part of it."""
-
-GPU_RESOURCE = "nvidia.com/gpu"
-"""What GPUs are called among a container's resources."""
 
 
 def job(

@@ -13,6 +13,7 @@ from kaptain_kfp.utilities import sanitize_string
 __all__ = [
     "ANNOTATION_MODEL_ID",
     "ANNOTATION_SPEC_HASH",
+    "GPU_RESOURCE",
     "LABEL_MANAGED_BY",
     "LABEL_MODEL",
     "LABEL_REVISION",
@@ -28,6 +29,9 @@ __all__ = [
     "sanitise",
     "workload_name",
 ]
+
+GPU_RESOURCE = "nvidia.com/gpu"
+"""What GPUs are called among a container's resources."""
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "kaptain-kfp"

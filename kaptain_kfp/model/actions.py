@@ -57,6 +57,7 @@ def submit(
         name=f"{model.identity.id} {action} {now:%Y-%m-%d %H:%M:%S}",
         description=model.identity.description,
         labels=labels_for(model.identity.id),
+        secret_names=(model.store.secret_name,) if model.store.secret_name else (),
     )
     handle = world.runner.submit(request)
     submission = Submission(definition=definition, parameters=dict(given), url=handle.url)

@@ -103,7 +103,7 @@ class Model:
         self.serving_config = dict(serving_config) if serving_config is not None else None
         self._first_revision = uuid.uuid4().hex
         self._last_run: RunHandle | None = None
-        self._known: tuple[str, Records] | None = None
+        self._known: Records | None = None
 
     def __repr__(self) -> str:
         return f"<Model {self.id} {self.version} ({self.framework.value}), {self.state.value}>"
@@ -273,7 +273,9 @@ class Model:
             "args": checked_arguments("args", args),
             "workers": checked_workers(workers),
             "resources": replica.dump(),
-            "policy": checked_policy(timeout, ttl_seconds_after_finished, force_cleanup).dump(),
+            "policy": checked_policy(
+                timeout, ttl_seconds_after_finished, force_cleanup, self.config.training_api
+            ).dump(),
         }
         content = Content.of(self._definition(), self.config)
         world = self._enter("train")
@@ -392,9 +394,9 @@ class Model:
 
     def _records(self) -> Records:
         store = self._world().store
-        if self._known is None or self._known[0] != store.uri:
-            self._known = (store.uri, Records(store, self.id))
-        return self._known[1]
+        if self._known is None or self._known.store != store:
+            self._known = Records(store, self.id)
+        return self._known
 
     def _status(self) -> ModelStatus:
         return fold(self._records().load())
@@ -428,7 +430,8 @@ class Model:
         verbose: bool | None,
         wait: bool,
     ) -> bool:
-        model = content.send(world.store, world.store_spec)
+        model = content.send(world.store, world.store_spec(self.id))
+        world.share_credentials(self.id)
         records = self._records()
         self._last_run = submit(
             world, records, action, content.definition, model, parameters, given

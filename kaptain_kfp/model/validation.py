@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kaptain_kfp import envs
+from kaptain_kfp.config import TrainingApi
 from kaptain_kfp.exceptions import (
     InvalidModelProperty,
     ModelValidationException,
@@ -119,7 +120,10 @@ def checked_workers(workers: object) -> int:
 
 
 def checked_policy(
-    timeout: int | None, ttl_seconds_after_finished: int | None, force_cleanup: bool | None
+    timeout: int | None,
+    ttl_seconds_after_finished: int | None,
+    force_cleanup: bool | None,
+    training_api: TrainingApi = "auto",
 ) -> PolicySpec:
     """Returns how long the work may take, and what becomes of it; None asks the environment.
 
@@ -133,7 +137,12 @@ def checked_policy(
         ttl = _whole("ttl_seconds_after_finished", ttl, 0)
     force = envs.KAPTAIN_SDK_FORCE_CLEANUP if force_cleanup is None else force_cleanup
     limits = {} if timeout is None else {"timeout_seconds": _whole("timeout", timeout, 1)}
-    return PolicySpec(ttl_seconds_after_finished=ttl, force_cleanup=bool(force), **limits)
+    return PolicySpec(
+        ttl_seconds_after_finished=ttl,
+        force_cleanup=bool(force),
+        training_api=training_api,
+        **limits,
+    )
 
 
 def check_gpus(resources: ResourcesSpec, replicas: int, present: Callable[[], int | None]) -> None:

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 from kaptain_kfp.cluster.base import Cluster
 from kaptain_kfp.cluster.local import LocalCluster
+from kaptain_kfp.cluster.secrets import ensure_secret
 from kaptain_kfp.config import Config, Target, resolve_target, store_uri
 from kaptain_kfp.exceptions import ConfigurationError
 from kaptain_kfp.image.local import LocalImages
 from kaptain_kfp.local.devices import gpus_of_machine
+from kaptain_kfp.manifests.secret import storage_secret, storage_secret_name
+from kaptain_kfp.platform.config.provider import ConfigurationProvider
 from kaptain_kfp.runs.base import Runner
 from kaptain_kfp.runs.local import LocalRunner
 from kaptain_kfp.specs import StoreSpec
 from kaptain_kfp.store.base import Store
-from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.store.open import open_store
 
 __all__ = ["World", "world_of"]
 
@@ -30,6 +33,7 @@ class World:
         runner: What runs pipelines.
         store: Where model files and records lie.
         images: The images that are there.
+        credentials: What opens the store; None for a folder.
     """
 
     target: Target
@@ -37,11 +41,22 @@ class World:
     runner: Runner
     store: Store
     images: LocalImages
+    credentials: ConfigurationProvider | None = None
 
-    @property
-    def store_spec(self) -> StoreSpec:
-        """How steps find the store."""
-        return StoreSpec(uri=self.store.uri)
+    def store_spec(self, model_id: str) -> StoreSpec:
+        """Returns how the steps of a model find the store, and the Secret that opens it."""
+        secret = storage_secret_name(model_id) if self.credentials else None
+        return StoreSpec(uri=self.store.uri, secret_name=secret)
+
+    def share_credentials(self, model_id: str) -> None:
+        """Puts what opens the store into the model's Secret, where its steps get it from.
+
+        Raises:
+            ForeignObjectError: A Secret of that name is there, and isn't this model's.
+        """
+        if self.credentials is not None:
+            body = self.credentials.get_secret_body()
+            ensure_secret(self.cluster, storage_secret(model_id, self.cluster.namespace, body))
 
     def gpus(self) -> int | None:
         """Returns how many GPUs work may have; None where only the cluster's scheduler knows."""
@@ -52,7 +67,8 @@ def world_of(config: Config) -> World:
     """Returns the world that a configuration asks for.
 
     Raises:
-        ConfigurationError: It asks for one that this version doesn't have.
+        ConfigurationError: It asks for one that this version doesn't have, or lacks what it needs.
+        StoreError: The store's URI can't be used.
     """
     target = resolve_target(config)
     if target.name != "local":
@@ -61,11 +77,8 @@ def world_of(config: Config) -> World:
             hint='Use Config.local(), Config(target="local") or KAPTAIN_TARGET=local.',
         )
     uri = store_uri(config, target)
-    if not uri.startswith("file:"):
-        raise ConfigurationError(
-            f"base_model_storage_uri {uri!r} isn't supported by this version on this machine.",
-            hint="Give a folder: base_model_storage_uri='/path/to/models'.",
-        )
-    store = FolderStore(uri)
+    credentials = None if uri.startswith("file:") else config.storage_config_provider
+    store = open_store(uri, credentials)
     cluster = LocalCluster(config.home)
-    return World(target, cluster, LocalRunner(cluster, store), store, LocalImages(config.home))
+    runner = LocalRunner(cluster, store)
+    return World(target, cluster, runner, store, LocalImages(config.home), credentials)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from kaptain_kfp.platform._s3 import s3_client
+
 __all__ = ["Target", "files_below", "target_of"]
 
 _STAGING_PREFIX = ".kaptain-staging-"
@@ -88,42 +90,38 @@ class _Bucket:
     def __init__(self, bucket: str, prefix: str, environment: Mapping[str, str]) -> None:
         self._bucket = bucket
         self._prefix = prefix
-        self._client = _s3_client(environment)
+        self._client = s3_client(environment)
 
     def put(self, source: Path, name: str) -> None:
         self._client.upload_file(str(source), self._bucket, f"{self._prefix}/{name}")
 
     def append(self, name_suffix: str, text: str) -> None:
-        """Rewrites the object whole: object stores can't append."""
+        """Rewrites the object whole: object stores can't append.
+
+        Whoever may read and write the object, but not list the bucket, is denied access to one that
+        isn't there yet. Then it is created, on condition that it really isn't there: so a first
+        call needs no right to list, and nothing that can't be read is ever overwritten.
+        """
         key = self._prefix + name_suffix
         try:
             before = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except self._client.exceptions.NoSuchKey:
+        except self._client.exceptions.ClientError as error:
+            if _code(error) == "AccessDenied":
+                self._create(key, text.encode(), error)
+                return
+            if _code(error) != "NoSuchKey":
+                raise
             before = b""
         self._client.put_object(Bucket=self._bucket, Key=key, Body=before + text.encode())
 
-
-def _s3_client(environment: Mapping[str, str]) -> Any:
-    """Returns a client set up as the Secret of an S3ConfigurationProvider says."""
-    from boto3.session import Session
-    from botocore.config import Config
-
-    settings: dict[str, Any] = {}
-    if environment.get("S3_SIGNATURE_VERSION"):
-        settings["signature_version"] = environment["S3_SIGNATURE_VERSION"]
-    if environment.get("S3_FORCE_PATH_STYLE", "").lower() in ("true", "yes", "y", "1"):
-        settings["s3"] = {"addressing_style": "path"}
-    # a session of its own: the script may have set up boto3's for where its data lie
-    return Session().client(
-        "s3",
-        endpoint_url=_url(environment.get("S3_ENDPOINT", "").strip()),
-        region_name=environment.get("AWS_REGION") or None,
-        config=Config(**settings),
-    )
+    def _create(self, key: str, data: bytes, denied: Exception) -> None:
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
+        except self._client.exceptions.ClientError as error:
+            if _code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise denied from None  # it is there: reading it is what isn't allowed
+            raise
 
 
-def _url(endpoint: str) -> str | None:
-    """Returns the URL of a server; one in a cluster is often named as ``host:port`` only."""
-    if not endpoint:
-        return None
-    return endpoint if "://" in endpoint else f"http://{endpoint}"
+def _code(error: Any) -> str:
+    return str(error.response["Error"]["Code"])

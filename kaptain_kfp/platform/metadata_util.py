@@ -33,6 +33,9 @@ class MetadataUtil:
         infinite values are recorded but not printed, since Katib would take them for the best ones.
         What Katib's pattern can't read in a name is printed as ``_``.
 
+        In a bucket the job's key needs the rights to get and put objects (``s3:GetObject``,
+        ``s3:PutObject``), but not to list them.
+
         Args:
             metrics: Names and values; values are numbers, or text that is a number.
 

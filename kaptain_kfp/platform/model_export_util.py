@@ -30,7 +30,8 @@ class ModelExportUtil:
 
         A file keeps its name. Of a folder the content is stored, for TensorFlow below ``0001/``.
         Storing once more replaces files of the same name. Outside of a job nothing is stored, and
-        replicas other than the first needn't have the files.
+        replicas other than the first needn't have the files. In a bucket the job's key needs the
+        right to put objects (``s3:PutObject``).
 
         Args:
             path: The file or folder.

@@ -51,6 +51,7 @@ class RunRequest:
         name: What people see.
         description: What people read.
         labels: For the run, and whatever runs it.
+        secret_names: Secrets whose entries become environment variables of its steps.
     """
 
     pipeline: Mapping[str, Any]
@@ -59,6 +60,7 @@ class RunRequest:
     name: str
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    secret_names: tuple[str, ...] = ()
 
 
 class RunHandle(ABC):

@@ -17,7 +17,7 @@ from kaptain_kfp.manifests.names import (
     LABEL_MODEL,
     MANAGED_BY,
 )
-from kaptain_kfp.model.identity import validate_model_id
+from kaptain_kfp.model.identity import RESERVED_PARTS, validate_model_id
 from kaptain_kfp.store.base import Store
 
 from .base import RunState
@@ -138,7 +138,7 @@ def list_runs(cluster: Cluster) -> list[RunInfo]:
 
 def list_models(store: Store) -> list[str]:
     """Returns the ids of the models that have records in a store, sorted."""
-    return sorted(set(_models(store)))
+    return sorted(_models(store))
 
 
 def list_managed(cluster: Cluster, kinds: Sequence[str]) -> Iterator[Manifest]:
@@ -259,15 +259,23 @@ def task_states(run: RunInfo, outputs: Mapping[str, Any]) -> dict[str, RunState]
     return states
 
 
-def _models(store: Store) -> Iterator[str]:
-    for entry in store.list():
-        model_id, _, file = entry.key.rpartition("/records/")
-        if not model_id or "/" in file or not file.endswith(".json"):
-            continue
-        try:
-            yield validate_model_id(model_id)
-        except (InvalidModelProperty, ModelValidationException):
-            continue  # a file of a model's own that only looks like a record
+def _models(store: Store, prefix: str = "") -> Iterator[str]:
+    """Yields the models below a prefix, without a look at their files, however many there are."""
+    for name in store.folders(prefix):
+        if not prefix or name.lower() not in RESERVED_PARTS:
+            below = f"{prefix}/{name}" if prefix else name
+            yield from _models(store, below)
+        elif name == "records" and _is_model(store, prefix):
+            yield prefix
+
+
+def _is_model(store: Store, model_id: str) -> bool:
+    try:
+        validate_model_id(model_id)
+    except (InvalidModelProperty, ModelValidationException):
+        return False
+    listed = store.list(f"{model_id}/records", recursive=False)
+    return any(entry.key.endswith(".json") for entry in listed)
 
 
 def _info(run: Manifest) -> RunInfo:

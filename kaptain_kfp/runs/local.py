@@ -67,7 +67,7 @@ class LocalRunner(Runner):
                 "experiment": request.experiment,
                 "pipelineSpec": request.pipeline,
                 "parameters": request.parameters,
-                "template": _executor_template(run_id, self._cluster.home.root, request.labels),
+                "template": _executor_template(run_id, self._cluster.home.root, request),
             },
         }
         ref = self._cluster.apply(manifest)
@@ -220,7 +220,7 @@ class LocalRunHandle(RunHandle):
         return self._cluster.log_tail(ResourceRef.of(pods[-1])) if pods else ""
 
 
-def _executor_template(run_id: str, home: Path, labels: Mapping[str, str]) -> dict[str, Any]:
+def _executor_template(run_id: str, home: Path, request: RunRequest) -> dict[str, Any]:
     environment = {
         HOME_VARIABLE: str(home),
         RUN_VARIABLE: run_id,
@@ -232,7 +232,7 @@ def _executor_template(run_id: str, home: Path, labels: Mapping[str, str]) -> di
         if name in os.environ:
             environment[name] = os.environ[name]
     return {
-        "metadata": {"labels": dict(labels)},
+        "metadata": {"labels": dict(request.labels)},
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": _EXECUTOR_GRACE_SECONDS,
@@ -244,6 +244,7 @@ def _executor_template(run_id: str, home: Path, labels: Mapping[str, str]) -> di
                     "env": [
                         {"name": k, "value": v.replace("$", "$$")} for k, v in environment.items()
                     ],
+                    "envFrom": [{"secretRef": {"name": name}} for name in request.secret_names],
                 }
             ],
         },

@@ -15,6 +15,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,9 +26,10 @@ from kaptain_kfp.local.objects import Objects
 from .local_output import ReadableOutput, without_colour
 from .local_spec import STEP_PROGRAM, with_own_components
 
-__all__ = ["HOME_VARIABLE", "main"]
+__all__ = ["HOME_VARIABLE", "main", "skip_client_of_kfp"]
 
 HOME_VARIABLE = "KAPTAIN_HOME"
+_AS_IN_A_STEP = "_KFP_RUNTIME"
 
 _KILLED = 137
 _BEGAN = ".began"
@@ -70,6 +72,7 @@ def main() -> int:
 
 
 def _execute(pipeline: Mapping[str, Any], parameters: Mapping[str, Any], root: Path) -> int:
+    skip_client_of_kfp()
     from kfp import local
     from kfp.components import load_component_from_text
 
@@ -89,6 +92,19 @@ def _execute(pipeline: Mapping[str, Any], parameters: Mapping[str, Any], root: P
         print(f"error: {without_colour(str(error))}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def skip_client_of_kfp() -> None:
+    """Imports `kfp` as it is imported in a step: without the client of its API server.
+
+    That client, and the one of Kubernetes that it brings along, take as long to import as all the
+    rest, and nothing here calls a server.
+    """
+    os.environ[_AS_IN_A_STEP] = "true"
+    try:
+        import_module("kfp")
+    finally:
+        del os.environ[_AS_IN_A_STEP]  # what is imported from here on, is imported whole
 
 
 class _Readable(io.TextIOBase):

@@ -29,6 +29,8 @@ class Store(ABC):
     Keys are relative, forward slashes, without empty, ``.`` or ``..`` parts; anything else raises
     `StoreError`. A prefix ends at a slash: ``a/b`` as a prefix means the object ``a/b`` and
     everything below ``a/b/``, never ``a/bc``.
+
+    Stores are equal when they reach the same base in the same way, credentials included.
     """
 
     @property
@@ -71,6 +73,17 @@ class Store(ABC):
         Args:
             prefix: Where to look; empty for everything.
             recursive: False for only the objects directly below the prefix.
+        """
+
+    @abstractmethod
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """Yields the names directly below a prefix that have objects below them.
+
+        They come in the order of the keys below them: ``a-b`` before ``a``. What lies below them
+        is not looked at, however much it is.
+
+        Args:
+            prefix: Where to look; empty for the whole store.
         """
 
     @abstractmethod

@@ -16,7 +16,7 @@ from .base import Entry, Store
 from .keys import check_key, check_prefix
 from .oserrors import explained
 from .staging import merge, place_file, place_folder, place_new, write_whole
-from .trees import files_to_upload, remove, remove_empty, walk
+from .trees import files_to_upload, remove, remove_empty, subfolders, walk
 
 __all__ = ["FolderStore"]
 
@@ -54,6 +54,12 @@ class FolderStore(Store):
 
     def __repr__(self) -> str:
         return f"FolderStore({str(self._base)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FolderStore) and self._base == other._base
+
+    def __hash__(self) -> int:
+        return hash(self._base)
 
     @property
     def uri(self) -> str:
@@ -107,6 +113,12 @@ class FolderStore(Store):
     def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[Entry]:
         """Yields the complete objects below a prefix, sorted by key."""
         return self._entries(check_prefix(prefix), recursive)
+
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """Yields the names directly below a prefix that have objects below them."""
+        path = self._path(check_prefix(prefix))
+        with explained(f"Listing {path}", path):
+            yield from subfolders(path)
 
     def upload(self, source: Path, key: str) -> int:
         """Copies a file to `key`, or a folder's content below it; an empty folder leaves nothing.

@@ -8,7 +8,7 @@ from kaptain_kfp.exceptions import StoreError
 
 from .staging import STAGING_PREFIX
 
-__all__ = ["check_key", "check_prefix"]
+__all__ = ["check_key", "check_prefix", "is_key"]
 
 
 def check_key(key: str) -> str:
@@ -39,6 +39,15 @@ def check_prefix(prefix: str) -> str:
         StoreError: It is neither.
     """
     return prefix if prefix == "" else check_key(prefix)
+
+
+def is_key(text: str) -> bool:
+    """Returns whether an object may lie under that text."""
+    try:
+        check_key(text)
+    except StoreError:
+        return False
+    return True
 
 
 def _encodable(key: str) -> bool:

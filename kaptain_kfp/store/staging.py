@@ -11,12 +11,13 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = [
     "STAGING_PREFIX",
+    "fill",
     "merge",
     "place_file",
     "place_folder",
@@ -135,12 +136,24 @@ def place_folder(files: Iterable[tuple[str, Path]], target: Path) -> int:
 
 
 def merge(files: Iterable[tuple[str, Path]], target: Path) -> int:
-    """Copies files below a folder that stays the folder it is, each appearing as a whole.
+    """Copies files below a folder that stays the folder it is, each appearing as a whole."""
+    return fill(target, lambda staging: _copy(files, staging))
+
+
+def fill(target: Path, bring: Callable[[Path], Sequence[str]]) -> int:
+    """Puts files below a folder that stays the folder it is, each appearing as a whole.
 
     Staging lies within it: it may be the root of a file system.
+
+    Args:
+        target: The folder.
+        bring: Puts all of the files into the folder that it is given; returns their paths below.
+
+    Returns:
+        The number of files.
     """
     with staged(target, folder=True) as staging:
-        names = _copy(files, staging)
+        names = bring(staging)
         _move(names, staging, target)
     return len(names)
 

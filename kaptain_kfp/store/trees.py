@@ -12,7 +12,7 @@ from kaptain_kfp.exceptions import StoreError
 
 from .staging import STAGING_PREFIX, sweep
 
-__all__ = ["files_to_upload", "remove", "remove_empty", "walk"]
+__all__ = ["files_to_upload", "remove", "remove_empty", "subfolders", "walk"]
 
 
 def walk(folder: str | Path, *, recursive: bool = True) -> Iterator[tuple[str, int]]:
@@ -42,6 +42,24 @@ def walk(folder: str | Path, *, recursive: bool = True) -> Iterator[tuple[str, i
         elif recursive:
             for below, size in walk(entries[name].path):
                 yield name + below, size
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Returns the names of the folders in a folder that have complete files below them.
+
+    They come in the order of the keys below them. Links to folders are left out; nothing lies in a
+    folder that is missing, or is a file.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = {
+                f"{entry.name}/": entry.path
+                for entry in found
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(STAGING_PREFIX)
+            }
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [name[:-1] for name in sorted(entries) if next(walk(entries[name]), None) is not None]
 
 
 def files_to_upload(source: Path) -> list[tuple[str, Path]]:

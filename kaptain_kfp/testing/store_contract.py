@@ -80,7 +80,6 @@ class StoreContract:
         assert list(store.list()) == [Entry(key, 6)]
         uri = store.uri_of(key)
         assert uri.startswith(f"{store.uri}/")
-        assert uri.isascii()
         assert store.key_of(uri) == key
 
     @pytest.mark.parametrize("key", _BAD_KEYS)
@@ -202,6 +201,17 @@ class StoreContract:
         assert _keys(store, recursive=False) == ["e"]
         assert _keys(store, "a", recursive=False) == ["a/b.c", "a/d"]
         assert _keys(store, "a/d", recursive=False) == ["a/d"]
+
+    def test_names_the_folders(self, store: Store) -> None:
+        """Those directly there, in the order of the keys below them; objects are none."""
+        _fill(store, "a b/c", "a/b/c", "a/b/d/e", "a/b.c/d", "a/d", "e", "a/é/x")
+        assert list(store.folders()) == ["a b", "a"]
+        assert list(store.folders("a")) == ["b.c", "b", "é"]
+        assert list(store.folders("a/b")) == ["d"]
+        for empty in ("e", "a/d", "nowhere", "e/below"):
+            assert list(store.folders(empty)) == []
+        store.delete("a/b.c")
+        assert list(store.folders("a")) == ["b", "é"]
 
     def test_uploads_a_file(self, store: Store, tmp_path: Path) -> None:
         """Also over an object."""

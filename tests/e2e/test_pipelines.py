@@ -44,7 +44,7 @@ class Submit:
         model = make_model("import sys; print('got', sys.argv[1:]); print('m=1.0')")
         self.world: World = world_of(model.config)
         content = Content.of(model._definition(), model.config)
-        self.model = content.send(self.world.store, self.world.store_spec).dump()
+        self.model = content.send(self.world.store, self.world.store_spec(model.id)).dump()
 
     def __call__(self, pipeline: Any, **parameters: Any) -> RunHandle:
         request = RunRequest(

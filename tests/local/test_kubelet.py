@@ -362,6 +362,18 @@ def test_a_disk_without_room_is_waited_for(machine: Machine) -> None:
     assert pod.exit_code() == 4
 
 
+def test_what_several_pods_left_behind_is_gone_once_they_are_over(machine: Machine) -> None:
+    strays = "setsid sleep 1000 & sleep 1000 & "
+    pods = [machine.pod(strays + GATED, name=f"p{number}") for number in range(4)]
+    machine.until(lambda: len(pod_processes(machine.home.root)) >= 4 * 4, "all of them run")
+    machine.open_gate()
+    for pod in pods:
+        machine.until(lambda pod=pod: pod.files.exited(), "its main process has ended")
+    machine.until(lambda: {pod.phase for pod in pods} == {"Failed"}, "that is said")
+    assert pod_processes(machine.home.root) == {}
+    assert [pod.exit_code() for pod in pods] == [3, 3, 3, 3]
+
+
 def test_trouble_with_one_pod_is_not_the_others(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from kaptain_kfp.local import processes
-from kaptain_kfp.local.processes import MARK_VARIABLE, end_pod, mark_of, marked, signal_pod
+from kaptain_kfp.local.processes import (
+    MARK_VARIABLE,
+    end_pod,
+    end_pods,
+    mark_of,
+    marked,
+    signal_pod,
+)
 
 PATIENCE = 20.0
 
@@ -163,6 +170,36 @@ def test_others_are_left_alone(tree: Tree, tmp_path: Path) -> None:
     finally:
         other_pod.close()
         other_home.close()
+
+
+def test_several_pods_are_ended_together_and_no_other(tmp_path: Path) -> None:
+    trees = [Tree(mark_of(tmp_path, f"pod-{number}")) for number in range(4)]
+    try:
+        for tree, script in zip(trees, ESCAPES.values(), strict=False):
+            tree.shell(script)
+        eventually(lambda: all(len(pids(tree.mark)) >= 2 for tree in trees), "all run")
+        *ended, spared = trees
+        never_there = mark_of(tmp_path, "never there")
+        assert end_pods([*(tree.mark for tree in ended), never_there]) == set()
+        assert [pids(tree.mark) for tree in ended] == [[], [], []]
+        assert pids(spared.mark)
+    finally:
+        for tree in trees:
+            tree.close()
+
+
+def test_of_several_pods_those_that_cannot_be_ended_are_told(tmp_path: Path) -> None:
+    gone, forking = (Tree(mark_of(tmp_path, name)) for name in ("gone", "forking"))
+    try:
+        gone.start("sleep", "1000")
+        forking.start("sleep", "1000")
+        eventually(lambda: pids(gone.mark) and pids(forking.mark), "both run")
+        # No time at all: what was found in the first look counts as still there.
+        assert end_pods([gone.mark, forking.mark], seconds=-1) == {gone.mark, forking.mark}
+        assert end_pods([gone.mark, forking.mark]) == set()
+    finally:
+        gone.close()
+        forking.close()
 
 
 def test_ours_is_not_its_group(tmp_path: Path) -> None:

@@ -138,6 +138,14 @@ def test_nothing_in_an_argument_is_expanded(tmp_path: Any, text: str) -> None:
     assert launch.command == ("python", "main.py", f"--x={text}")
 
 
+def test_what_opens_the_store_comes_from_a_secret() -> None:
+    for made in (job(store_secret="dev-mnist-secret"), job()):
+        container = made["spec"]["template"]["spec"]["containers"][0]
+        expected = [{"secretRef": {"name": "dev-mnist-secret"}}]
+        assert container.get("envFrom", expected) == expected
+    assert "envFrom" not in container
+
+
 def test_every_attempt_has_a_name_of_its_own() -> None:
     names = {
         job(identity=identity("run-1", "", "train", attempt))["metadata"]["name"]

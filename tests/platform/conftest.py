@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kaptain_kfp.testing.s3 import S3Server, serve_s3
+from kaptain_kfp.testing.s3 import S3Server, isolate_aws, serve_s3
 
 JOB_VARIABLES = (
     *("TRAINED_MODEL_UPLOAD_PATH", "KAPTAIN_FRAMEWORK", "RANK", "TF_CONFIG"),
@@ -43,16 +43,10 @@ class Bucket:
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """A bucket that the environment names as a job's would."""
-    names = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
-    for name in (*names, "S3_SIGNATURE_VERSION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
+    isolate_aws(monkeypatch)
     with serve_s3(tmp_path / "s3", "models") as server:
         for name, value in server.provider().get_secret_body().items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        # whoever works on this machine may have settings of their own
-        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
         yield Bucket(server, server.folder / "models")
 
 

@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from kaptain_kfp.platform._upload import _s3_client, files_below, target_of
+from kaptain_kfp.platform._s3 import s3_client
+from kaptain_kfp.platform._upload import files_below, target_of
+from kaptain_kfp.testing.faulty_proxy import FaultyProxy, Request, proxy_to
+from kaptain_kfp.testing.s3 import isolate_aws, s3_error, serve_moto
 
 from .conftest import Bucket
 
@@ -109,32 +112,80 @@ def test_what_the_server_says_reaches_the_script(
     assert used["AWS_SECRET_ACCESS_KEY"] not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    ("environment", "url"),
-    [
-        ({}, "https://models.s3.amazonaws.com/key"),
-        ({"S3_FORCE_PATH_STYLE": "false"}, "https://models.s3.amazonaws.com/key"),
-        ({"S3_FORCE_PATH_STYLE": "true"}, "https://s3.amazonaws.com/models/key"),
-        ({"S3_FORCE_PATH_STYLE": "YES"}, "https://s3.amazonaws.com/models/key"),
-        ({"AWS_REGION": "eu-west-1"}, "https://models.s3.eu-west-1.amazonaws.com/key"),
-        ({"S3_ENDPOINT": " minio:9000 "}, "http://minio:9000/models/key"),
-        ({"S3_ENDPOINT": "https://minio/"}, "https://minio/models/key"),
-    ],
-)
-def test_where_requests_go(
-    environment: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """What the job takes for the server."""
+    with proxy_to(bucket.server.endpoint) as proxy:
+        monkeypatch.setenv("S3_ENDPOINT", proxy.url)
+        yield proxy
+
+
+def is_get(request: Request) -> bool:
+    return request.method == "GET"
+
+
+def test_without_the_right_to_list_the_first_lines_arrive(
+    bucket: Bucket, proxy: FaultyProxy
 ) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
-    client = _s3_client(environment)
+    """Then S3 denies access to what isn't there."""
+    proxy.answer(403, s3_error("AccessDenied"), when=is_get)
+    target = target_of("s3://models/key")
+    target.append(".jsonl", "1\n")
+    assert proxy.requests[-1].headers["if-none-match"] == "*"
+    target.append(".jsonl", "2\n")
+    assert bucket.objects == {"key.jsonl": b"1\n2\n"}
 
-    def stop(request: Any, **_: Any) -> None:
-        raise ConnectionAbortedError(request.url)
 
-    client.meta.events.register("before-send.s3", stop)
-    with pytest.raises(ConnectionAbortedError) as caught:
-        client.get_object(Bucket="models", Key="key")
-    assert str(caught.value) == url
+def test_without_the_right_to_read_nothing_is_overwritten(
+    outside_of_jobs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate_aws(monkeypatch)
+    with serve_moto("models") as provider, proxy_to(provider.s3_endpoint or "") as proxy:
+        body = provider.get_secret_body()
+        for name, value in {**body, "S3_ENDPOINT": proxy.url}.items():
+            monkeypatch.setenv(name, value)
+        target = target_of("s3://models/key")
+        target.append(".jsonl", "1\n")
+        proxy.answer(403, s3_error("AccessDenied"), when=is_get, times=None)
+        with pytest.raises(Exception, match="AccessDenied") as caught:
+            target.append(".jsonl", "2\n")
+        assert "GetObject" in str(caught.value)
+        stored = s3_client(body).get_object(Bucket="models", Key="key.jsonl")["Body"]
+        assert stored.read() == b"1\n"
+
+
+def test_without_the_right_to_write_that_is_said(bucket: Bucket, proxy: FaultyProxy) -> None:
+    proxy.answer(403, s3_error("AccessDenied"), times=None)
+    with pytest.raises(Exception, match="AccessDenied") as caught:
+        target_of("s3://models/key").append(".jsonl", "1\n")
+    assert "PutObject" in str(caught.value)
+
+
+def test_a_server_that_is_busy_for_a_moment(
+    bucket: Bucket, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    (tmp_path / "m").write_bytes(b"1")
+    target = target_of("s3://models/key")
+    proxy.answer(503, s3_error("SlowDown"), times=2)
+    target.put(tmp_path / "m", "m")
+    proxy.answer(503, s3_error("SlowDown"), times=2)
+    target.append(".jsonl", "1\n")
+    assert bucket.objects == {"key/m": b"1", "key.jsonl": b"1\n"}
+
+
+def test_a_connection_that_breaks_leaves_no_part(
+    bucket: Bucket, proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    (tmp_path / "m").write_bytes(os.urandom(20 << 20))
+    target = target_of("s3://models/key")
+    proxy.cut(after=1 << 20, when=lambda request: "partNumber=2" in request.path, times=None)
+    with pytest.raises(Exception, match="closed"):
+        target.put(tmp_path / "m", "m")
+    assert bucket.objects == {}
+    proxy.heal()
+    target.put(tmp_path / "m", "m")
+    assert bucket.objects == {"key/m": (tmp_path / "m").read_bytes()}
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
