@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -118,6 +118,10 @@ class KubernetesCluster(Cluster):
             yield sight
         finally:
             sight.close()
+
+    def training_kinds(self) -> Mapping[str, Collection[str]] | None:
+        """Returns the kinds of training jobs that are installed, and the fields of their specs."""
+        return questions.training_kinds(self._transport)
 
     def pods(self, ref: ResourceRef) -> Sequence[Manifest]:
         """Returns the pods of a workload, by name."""

@@ -111,3 +111,50 @@ def test_what_is_installed_of_several_versions_and_pages(
     )
     assert connect(server).custom_resources() == {"a.x": ("v1", "v1beta1"), "b.x": ("v2",)}
     assert [seen.path.partition("continue=")[2] for seen in server.seen] == ["", "t"]
+
+
+def documents(**kinds: tuple[str, ...]) -> Any:
+    schemas = {
+        kind: {
+            "x-kubernetes-group-version-kind": [{"kind": kind}],
+            "properties": {"spec": {"properties": {field: {} for field in fields}}},
+        }
+        for kind, fields in kinds.items()
+    }
+    return answering(200, {"components": {"schemas": schemas}})
+
+
+ABSENT = answering(404, "404 page not found\n")
+
+
+def test_kinds_of_training_jobs(scripted: Scripted, connect: Connect) -> None:
+    operator = documents(TFJob=("tfReplicaSpecs",), PyTorchJob=("pytorchReplicaSpecs",), MPIJob=())
+    server = scripted(operator, documents(TrainJob=("runtimePatches",)))
+    assert connect(server).training_kinds() == {
+        "TFJob": {"tfReplicaSpecs"},
+        "PyTorchJob": {"pytorchReplicaSpecs"},
+        "TrainJob": {"runtimePatches"},
+    }
+    assert [seen.path for seen in server.seen] == [
+        "/openapi/v3/apis/kubeflow.org/v1",
+        "/openapi/v3/apis/trainer.kubeflow.org/v1alpha1",
+    ]
+
+
+def test_a_cluster_without_one_of_the_operators(scripted: Scripted, connect: Connect) -> None:
+    server = scripted(ABSENT, documents(TrainJob=("trainer",)))
+    assert connect(server).training_kinds() == {"TrainJob": {"trainer"}}
+
+
+def test_a_cluster_without_any_operator(scripted: Scripted, connect: Connect) -> None:
+    server = scripted(ABSENT, ABSENT, answering(200, {"paths": {"api/v1": {}}}))
+    assert connect(server).training_kinds() == {}
+
+
+@pytest.mark.parametrize(
+    "answers", [[ABSENT], [answering(403, "no")], [ABSENT, answering(401, "")]]
+)
+def test_a_server_that_doesnt_tell(
+    scripted: Scripted, connect: Connect, answers: list[Any]
+) -> None:
+    assert connect(scripted(*answers)).training_kinds() is None
