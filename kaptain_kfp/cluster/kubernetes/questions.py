@@ -9,7 +9,6 @@ from kaptain_kfp.exceptions import (
     ClusterError,
     ConfigurationError,
     NotInstalledError,
-    ObjectNotFoundError,
 )
 from kaptain_kfp.local.kinds import Kind
 from kaptain_kfp.manifests.forms import SCHEMA_PATHS, Installed, installed_by
@@ -32,6 +31,8 @@ _DEFINITION = Kind(
     namespaced=False,
 )
 _WORKFLOW = Kind("argoproj.io/v1alpha1", "Workflow", "workflows", custom=True)
+_SCHEMAS = Kind("v3", "OpenAPI", "openapi", namespaced=False)
+_SCHEMA_INDEX = "/openapi/v3"
 _RUN_LABEL = "pipeline/runid"
 _PAGE = "500"
 _QUICK_SECONDS = 1.0
@@ -69,20 +70,28 @@ def custom_resources(transport: Transport) -> dict[str, tuple[str, ...]]:
 
 
 def training_kinds(transport: Transport) -> Installed | None:
-    """Returns which training jobs there are, see `Cluster.training_kinds`.
+    """Returns the kinds of training jobs, see `Cluster.training_kinds`.
 
-    OpenAPI documents may be read by everybody, other than CustomResourceDefinitions.
+    The server's own documents are read: everybody may, and they say what it serves.
     """
-    documents: dict[str, dict[str, Any]] = {}
-    for path in SCHEMA_PATHS:
-        request = Request("get", _DEFINITION, None, resource="the schemas", document=path)
-        try:
-            documents[path] = transport.ask(request)
-        except (NotInstalledError, ObjectNotFoundError):
-            continue
-        except AccessDeniedError:
+    documents: dict[str, dict[str, Any] | None] = {}
+    try:
+        for path in SCHEMA_PATHS:
+            documents[path] = _schemas(transport, path)
+        # Where there are none at all, the server publishes no documents, or hides them.
+        if not any(documents.values()) and _schemas(transport, _SCHEMA_INDEX) is None:
             return None
+    except AccessDeniedError:
+        return None
     return installed_by(documents)
+
+
+def _schemas(transport: Transport, path: str) -> dict[str, Any] | None:
+    request = Request("get", _SCHEMAS, None, resource=path, at=path)
+    try:
+        return transport.ask(request)
+    except NotInstalledError:
+        return None
 
 
 def run_cancelled(transport: Transport, namespace: str, run_id: str) -> bool:
