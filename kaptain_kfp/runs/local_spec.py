@@ -23,7 +23,7 @@ from kaptain_kfp.components.identity import DAG_VARIABLE, TASK_VARIABLE
 from .launcher import DAG_MARKER
 from .step_pod import NAMED, executors_of, needs_pod
 
-__all__ = ["KubeflowRun", "with_own_components"]
+__all__ = ["KubeflowRun", "resource_name_of", "with_own_components"]
 
 _PIPELINE_NAME = "{{$.pipeline_job_name}}"
 _LAUNCHER = ("python3", "-m", "kaptain_kfp.runs.launcher")
@@ -59,7 +59,7 @@ class KubeflowRun:
         return cls(
             run_id=run_id,
             name=spec.get("displayName", ""),
-            resource_name=f"{pipeline}-{run_id[:5]}",
+            resource_name=resource_name_of(run),
             created=created,
             scheduled=spec.get("scheduledAt", created),
             pipeline_root=f"{root}/{pipeline}/{run_id}",
@@ -84,6 +84,12 @@ class KubeflowRun:
         ):
             text = text.replace(f"{{{{$.{placeholder}}}}}", value)
         return text
+
+
+def resource_name_of(run: Mapping[str, Any]) -> str:
+    """Returns what the object is called that executes a Run in a Kubeflow."""
+    pipeline = run["spec"]["pipelineSpec"]["pipelineInfo"]["name"]
+    return f"{pipeline}-{run['metadata']['name'][:5]}"
 
 
 def with_own_components(

@@ -13,8 +13,9 @@ from kaptain_kfp.runs.executor_template import executor_template
 from ..faults import FaultMiddleware, Faults
 from ..requests import Asked, CountingMiddleware, Requests
 from ..server import HttpServer
-from .app import Guard, application, asked
+from .app import application, asked
 from .errors import refusal
+from .guard import Guard
 from .shelf import Shelf
 
 __all__ = ["KfpFace", "serve_kfp"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,10 @@ Specs = tuple[dict[str, Any], dict[str, Any]]
 
 _NAME = "pipeline.yaml"
 _LARGEST = 32 << 20
+_UNREADABLE = (
+    *(ValueError, OSError, EOFError, zlib.error),
+    *(yaml.YAMLError, zipfile.BadZipFile, tarfile.TarError),
+)
 
 
 def specs_of_file(content: bytes) -> Specs:
@@ -36,7 +41,7 @@ def specs_of_file(content: bytes) -> Specs:
         elif content.startswith(b"\x1f\x8b"):
             text = _from_tar(content)
         documents = [found for found in yaml.safe_load_all(text.decode()) if found is not None]
-    except (ValueError, OSError, yaml.YAMLError, zipfile.BadZipFile, tarfile.TarError) as error:
+    except _UNREADABLE as error:
         raise invalid(f"Failed to read the pipeline spec: {error}") from None
     if not documents or not all(isinstance(found, dict) for found in documents):
         raise invalid("Failed to read the pipeline spec: it is no YAML object")

@@ -15,7 +15,10 @@ import pytest
 
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.runs.base import RunRequest
 from kaptain_kfp.runs.listing import list_runs
+from kaptain_kfp.runs.local import LocalRunner
+from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.homes import pod_processes, supervisor_pid
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
 
@@ -366,3 +369,15 @@ def test_a_description_and_no_experiment(client: kfp.Client) -> None:
     assert run.description == "labels: a=b"
     assert client.get_experiment(run.experiment_id).display_name == "Default"
     finished(client, run.run_id)
+
+
+def test_runs_of_this_machine_are_shown_too(client: kfp.Client, kaptain_home: Path) -> None:
+    runner = LocalRunner(LocalCluster(kaptain_home), FolderStore(kaptain_home / "models"))
+    (spec,) = pipelines.documents(pipelines.telling)
+    run = runner.submit(RunRequest(spec, {"n": 1}, "dev/mnist", "here"))
+    over = finished(client, run.id)
+    assert (over.state, over.display_name) == ("SUCCEEDED", "here")
+    (listed,) = client.list_runs().runs
+    assert listed.to_dict() == over.to_dict()
+    told = json.loads(outputs(kaptain_home, run.id)["tell"])
+    assert told["seen"]["KAPTAIN_TARGET"] == "local"
