@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from .errors import bad_request, patch_refused
+from .errors import bad_request, patch_refused, unsupported_media
+from .kinds import Kind
 
-__all__ = ["json_patch", "merge_patch", "same_json", "strategic_merge_patch"]
+__all__ = ["check_form", "json_patch", "merge_patch", "same_json", "strategic_merge_patch"]
 
 _MERGE_KEYS = {
     "conditions": "type",
@@ -31,6 +32,27 @@ _MERGED_SETS = ("finalizers",)
 
 _DELETE_FROM = "$deleteFromPrimitiveList/"
 _ORDER = "$setElementOrder/"
+_FORMS_OF_CUSTOM = (
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+)
+
+
+def check_form(kind: Kind, patch: Any, form: str) -> None:
+    """Refuses a patch that isn't of its form, or whose form isn't for that kind.
+
+    Raises:
+        ObjectInvalidError: It isn't (codes 400, 415).
+    """
+    if form == "strategic" and kind.custom:
+        raise unsupported_media(_FORMS_OF_CUSTOM)
+    is_list = isinstance(patch, Sequence) and not isinstance(patch, str)
+    if form == "json" and not is_list:
+        wanted = "object into Go value of type []handlers.jsonPatchOp"
+    elif form != "json" and not isinstance(patch, Mapping):
+        wanted = "array into Go value of type map[string]interface {}"
+    else:
+        return
+    raise bad_request(f"error decoding patch: json: cannot unmarshal {wanted}")
 
 
 def same_json(one: Any, other: Any) -> bool:
