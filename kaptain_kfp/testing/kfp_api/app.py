@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -29,12 +29,14 @@ PREFIX = "/apis/v2beta1"
 _VERBS = {"POST": "create", "GET": "get", "PATCH": "patch", "DELETE": "delete"}
 
 
-def application(shelf: Shelf, template: Mapping[str, Any]) -> tuple[ASGIApp, Sequence[Route]]:
+def application(
+    shelf: Shelf, template: Callable[[], Mapping[str, Any]]
+) -> tuple[ASGIApp, Sequence[Route]]:
     """Returns the API, and its routes.
 
     Args:
         shelf: Where everything is kept.
-        template: The pod that executes a run.
+        template: Makes the pod that executes a run.
     """
 
     def healthz(call: Call) -> Mapping[str, Any]:

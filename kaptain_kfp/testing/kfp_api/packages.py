@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from .calls import part_of
 from .errors import invalid
 
 __all__ = ["Specs", "as_answered", "specs_of_file", "specs_of_object"]
@@ -60,7 +61,7 @@ def specs_of_object(given: Any) -> Specs:
     if not isinstance(given, Mapping):
         raise invalid("The pipeline spec is no object")
     if "pipeline_spec" in given:
-        return _checked(given["pipeline_spec"]), dict(given.get("platform_spec") or {})
+        return _checked(given["pipeline_spec"]), part_of(given, "platform_spec")
     return _checked(given), {}
 
 

@@ -151,6 +151,8 @@ def _summary(found: Object) -> dict[str, Any]:
     }
     if status.get("finishedAt"):
         view["finished_at"] = status["finishedAt"]
+    if spec.get("pluginsInput"):
+        view["plugins_input"] = spec["pluginsInput"]
     if spec.get("recurringRunId"):
         view["recurring_run_id"] = spec["recurringRunId"]
     if state == "FAILED":
