@@ -197,8 +197,8 @@ class Objects:
         with self._writing() as connection:
             before = _there(connection, found, name, namespace)
             after = _PATCHES[form](before, patch)
-            if not isinstance(after, dict):
-                raise errors.patch_refused("the whole object was replaced by something else")
+            if not isinstance(after, dict) or not isinstance(after.get("metadata") or {}, dict):
+                raise errors.patch_refused("the object or its metadata became something else")
             return _replace(connection, found, before, after, _How(status, dry_run, admit))
 
     def delete(

@@ -123,6 +123,8 @@ def _merged(key: str, old: Any, value: Any) -> Any:
 def _merged_list(
     target: Sequence[Mapping[str, Any]], patch: Sequence[Mapping[str, Any]], key: str
 ) -> list[Any]:
+    if not all(isinstance(item, Mapping) for item in patch):
+        raise bad_request(f"an item to be merged by its {key!r} must be an object")
     if any(item.get("$patch") == "replace" for item in patch):
         return [deepcopy(dict(item)) for item in patch if "$patch" not in item]
     made = [deepcopy(dict(item)) for item in target]
@@ -151,7 +153,9 @@ def json_patch(target: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
     return made
 
 
-def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
+def _operate(document: Any, operation: Any) -> Any:
+    if not isinstance(operation, Mapping):
+        raise patch_refused(f"the operation {operation!r} is no object")
     word, path = operation.get("op"), _required(operation, "path")
     if word in ("move", "copy"):
         source = _required(operation, "from")

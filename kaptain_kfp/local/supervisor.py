@@ -320,15 +320,16 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
-    info = {"pid": os.getpid(), "version": __version__, "started": time.time()}
+    kubelet = os.environ.get(KUBELET_VARIABLE, "on")
+    info = {"pid": os.getpid(), "version": __version__, "started": time.time(), "kubelet": kubelet}
     draft = home.supervisor_info.with_suffix(".draft")
     draft.write_text(json.dumps(info), encoding="utf-8")
     draft.replace(home.supervisor_info)
     _LOG.info("supervisor %s of %s begins", __version__, home.root)
     try:
         idle = float(os.environ.get(IDLE_VARIABLE, _IDLE_SECONDS))
-        kubelet, controllers = _kubelet_wanted(), _controllers_wanted()
-        Supervisor(home, idle, kubelet=kubelet, controllers=controllers).run(lock)
+        controllers = _controllers_wanted()
+        Supervisor(home, idle, kubelet=_is_on(kubelet), controllers=controllers).run(lock)
     except Exception:
         _LOG.exception("supervisor failed")
         return 1
@@ -336,8 +337,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _kubelet_wanted() -> bool:
-    word = os.environ.get(KUBELET_VARIABLE, "on")
+def _is_on(word: str) -> bool:
     if word not in ("on", "off"):
         raise ConfigurationError(
             f"{KUBELET_VARIABLE} is {word!r}.", hint="Make it 'on' or 'off', or leave it out."

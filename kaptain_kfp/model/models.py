@@ -25,6 +25,7 @@ from .meta import ModelMeta
 from .resources import Resources
 from .states import ModelState, ModelStatus, fold
 from .validation import (
+    check_gpus,
     checked_arguments,
     checked_policy,
     checked_resources,
@@ -266,15 +267,19 @@ class Model:
             ImageBuildException: The image could not be built.
             WorkloadDeploymentError: The work could not be created or started.
         """
+        replica = checked_resources(cpu, memory, gpus, resources)
         parameters = {
             "hyperparameters": checked_arguments("hyperparameters", hyperparameters),
             "args": checked_arguments("args", args),
             "workers": checked_workers(workers),
-            "resources": checked_resources(cpu, memory, gpus, resources).dump(),
-            "policy": checked_policy(timeout, ttl_seconds_after_finished, force_cleanup).dump(),
+            "resources": replica.dump(),
+            "policy": checked_policy(
+                timeout, ttl_seconds_after_finished, force_cleanup, self.config.training_api
+            ).dump(),
         }
         content = Content.of(self._definition(), self.config)
         world = self._enter("train")
+        check_gpus(replica, workers if self.framework.job_kind != "Job" else 1, world.gpus)
         given = {"hyperparameters": _plain(hyperparameters), "args": _plain(args or {})}
         return self._run(world, "train", content, parameters, given, verbose, wait)
 

@@ -12,6 +12,8 @@ from types import FrameType
 
 import click
 
+from kaptain_kfp.exceptions import KaptainError
+
 from .faults import CONTROL
 from .homes import end_home
 from .kfp_api import serve_kfp
@@ -47,24 +49,28 @@ def main(
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _setting(over))
-    with ExitStack() as stack:
-        if home is None:
-            home = stack.enter_context(_temporary_world())
-        face = stack.enter_context(
-            serve_kubernetes(
-                home,
-                kubelet=kubelet == "real",
-                operators=operators == "on",
-                crds=crds,
-                port=kubernetes_port,
+    try:
+        with ExitStack() as stack:
+            world = home or stack.enter_context(_temporary_world())
+            face = stack.enter_context(
+                serve_kubernetes(
+                    world,
+                    kubelet=kubelet == "real",
+                    operators=operators == "on",
+                    crds=crds,
+                    port=kubernetes_port,
+                )
             )
-        )
-        pipelines = stack.enter_context(serve_kfp(home, kubernetes=face.kubeconfig, port=kfp_port))
-        click.echo(f"Kubernetes: {face.url}")
-        click.echo(f"KUBECONFIG={face.kubeconfig}")
-        click.echo(f"KF_PIPELINES_ENDPOINT={pipelines.url}")
-        click.echo(f'faults: curl -d \'{{"do": "drop"}}\' {face.url}{CONTROL}')
-        over.wait()
+            pipelines = stack.enter_context(
+                serve_kfp(world, kubernetes=face.kubeconfig, port=kfp_port)
+            )
+            click.echo(f"Kubernetes: {face.url}")
+            click.echo(f"KUBECONFIG={face.kubeconfig}")
+            click.echo(f"KF_PIPELINES_ENDPOINT={pipelines.url}")
+            click.echo(f'faults: curl -d \'{{"do": "drop"}}\' {face.url}{CONTROL}')
+            over.wait()
+    except (KaptainError, OSError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 @contextmanager

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -25,7 +23,7 @@ PATIENCE = 60.0
 
 
 class Serving(NamedTuple):
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     port: int
     kubeconfig: Path
     pipelines: str
@@ -39,39 +37,36 @@ class Serving(NamedTuple):
 
 
 @contextmanager
-def serving(*words: str) -> Iterator[Serving]:
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "kaptain_kfp.testing", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+def serving(folder: Path, *words: str) -> Iterator[Serving]:
+    """Runs it; what it says goes to a file in a folder."""
+    log = folder / "said"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kaptain_kfp.testing", *words], stdout=file, stderr=file
+        )
     with process:
         try:
-            said = ""
             deadline = time.monotonic() + PATIENCE
-            assert process.stdout is not None
-            while "faults:" not in said:
-                left = deadline - time.monotonic()
-                assert select.select([process.stdout], [], [], max(0.0, left))[0], said
-                line = process.stdout.readline()
-                assert line, f"it ended: {said}"
-                said += line
+            while "faults:" not in (said := log.read_text()):
+                assert process.poll() is None, said
+                assert time.monotonic() < deadline, said
+                time.sleep(0.02)
             port = re.search(r"^Kubernetes: http://127\.0\.0\.1:(\d+)$", said, re.MULTILINE)
-            file = re.search(r"^KUBECONFIG=(.+)$", said, re.MULTILINE)
+            found = re.search(r"^KUBECONFIG=(.+)$", said, re.MULTILINE)
             pipelines = re.search(r"^KF_PIPELINES_ENDPOINT=(http://.+)$", said, re.MULTILINE)
-            assert port is not None and file is not None and pipelines is not None, said
-            yield Serving(process, int(port[1]), Path(file[1]), pipelines[1])
+            assert port is not None and found is not None and pipelines is not None, said
+            yield Serving(process, int(port[1]), Path(found[1]), pipelines[1])
         finally:
             process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serves_a_world_of_its_own_and_leaves_nothing(number: signal.Signals) -> None:
+def test_serves_a_world_of_its_own_and_leaves_nothing(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     container = {"name": "c", "image": "kaptain.local/host", "command": ["sleep", "1000"]}
     pod = {"metadata": {"name": "p"}, "spec": {"containers": [container]}}
-    with serving() as served:
+    with serving(tmp_path) as served:
         home = served.kubeconfig.parent
         config = json.loads(served.kubeconfig.read_text())
         url = config["clusters"][0]["cluster"]["server"]
@@ -92,8 +87,9 @@ def test_serves_a_world_of_its_own_and_leaves_nothing(number: signal.Signals) ->
     assert not home.exists()
 
 
-def test_faults_by_hand_in_a_home_that_stays(kaptain_home: Path) -> None:
-    with serving("--home", str(kaptain_home), "--kubelet", "off", "--operators", "off") as served:
+def test_faults_by_hand_in_a_home_that_stays(kaptain_home: Path, tmp_path: Path) -> None:
+    words = ("--home", str(kaptain_home), "--kubelet", "off", "--operators", "off")
+    with serving(tmp_path, *words) as served:
         assert served.kubeconfig.parent == kaptain_home
         served.ask("/-/faults", "POST", json.dumps({"do": "answer", "status": 503}))
         assert [served.ask("/version")[0] for _ in range(2)] == [503, 200]
@@ -103,7 +99,7 @@ def test_faults_by_hand_in_a_home_that_stays(kaptain_home: Path) -> None:
     assert not served.kubeconfig.exists()
 
 
-def test_a_port_of_its_own_and_definitions(tmp_path: Path, kaptain_home: Path) -> None:
+def test_says_what_it_cannot_use(tmp_path: Path, kaptain_home: Path) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "kaptain_kfp.testing", "--home", str(kaptain_home)),

@@ -15,6 +15,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from . import EventNote, Manifest, Plan, Ref, controller_reference, parse_time, time_text
+from ._pods import alive as _alive
+from ._pods import has_condition as _condition
+from ._pods import leaving as _leaving
+from ._pods import phase as _phase
 
 __all__ = ["Addresses", "Replica", "ReplicaController"]
 
@@ -305,20 +309,3 @@ def _role(pod: Manifest, roles: Sequence[str]) -> str:
 
 def _is_chief(pod: Manifest) -> bool:
     return pod["metadata"].get("labels", {}).get(f"{_LABEL}/job-role") == "master"  # type: ignore[no-any-return]
-
-
-def _phase(pod: Manifest) -> str:
-    return str((pod.get("status") or {}).get("phase", "Pending"))
-
-
-def _alive(pod: Manifest) -> bool:
-    return _phase(pod) not in ("Succeeded", "Failed") and not _leaving(pod)
-
-
-def _leaving(child: Manifest) -> bool:
-    return "deletionTimestamp" in child["metadata"]
-
-
-def _condition(manifest: Manifest, name: str) -> bool:
-    conditions = (manifest.get("status") or {}).get("conditions", ())
-    return any(c["type"] == name and c["status"] == "True" for c in conditions)

@@ -18,7 +18,7 @@ from kaptain_kfp.local.views import restarted
 from ..schemas import Schemas
 from .answers import Answer, deleted, failure, list_of, refusal
 from .calls import Call, Deletion, check_kind, deletion_of, manifest_of, patch_of
-from .fields import prune_unknown, repeated_fields
+from .fields import repeated_fields, shape
 from .paths import Target
 
 __all__ = ["Resources"]
@@ -111,24 +111,20 @@ class Resources:
         return Answer(200, changed)
 
     def _admission(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Admit:
-        """Returns what lets the schema of the kind have its say."""
+        """Returns what lets the fields and the schema of the kind have their say."""
         status, validation = target.subresource == "status", call.validation
 
-        def by_schema(sent: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+        def admit(sent: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+            made = deepcopy(sent)
+            unknown = [f'unknown field "{path}"' for path in shape(kind, made)]
+            _complain(kind, call, unknown, warnings)
             admission = self._schemas.admit(
-                sent, before=before, status=status, validation=validation
+                made, before=before, status=status, validation=validation
             )
             warnings.extend(admission.warnings)
             return admission.object
 
-        def by_fields(sent: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
-            made = deepcopy(sent)
-            _complain(
-                kind, call, [f'unknown field "{f}"' for f in prune_unknown(kind, made)], warnings
-            )
-            return made
-
-        return by_schema if kind.custom else by_fields
+        return admit
 
     def _list(self, kind: Kind, target: Target, call: Call) -> Answer:
         query = call.arguments

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from kaptain_kfp.exceptions import ClusterError
 from kaptain_kfp.local.kinds import KINDS, kind_of
-from kaptain_kfp.testing.kubernetes_api.fields import prune_unknown, repeated_fields
+from kaptain_kfp.testing.kubernetes_api.fields import repeated_fields, shape
 
 
 @pytest.mark.parametrize(
@@ -38,13 +39,13 @@ POD: dict[str, Any] = {
             }
         ]
     },
-    "status": {"phase": "Pending", "startTime": None},
+    "status": {"phase": "Pending"},
 }
 
 
 def test_what_a_kind_has_stays() -> None:
     pod = deepcopy(POD)
-    assert prune_unknown(kind_of("Pod"), pod) == []
+    assert shape(kind_of("Pod"), pod) == []
     assert pod == POD
 
 
@@ -53,7 +54,7 @@ def test_what_it_does_not_have_goes() -> None:
     pod["spek"] = {}
     pod["spec"]["containers"][0]["comand"] = ["true"]
     pod["spec"]["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["keys"] = 1
-    assert prune_unknown(kind_of("Pod"), pod) == [
+    assert shape(kind_of("Pod"), pod) == [
         "spec.containers[0].env[0].valueFrom.secretKeyRef.keys",
         "spec.containers[0].comand",
         "spek",
@@ -61,12 +62,59 @@ def test_what_it_does_not_have_goes() -> None:
     assert pod == POD
 
 
+def test_null_is_nothing() -> None:
+    pod = deepcopy(POD)
+    pod["status"]["startTime"] = pod["spec"]["volumes"] = None
+    pod["metadata"]["labels"]["other"] = None
+    assert shape(kind_of("Pod"), pod) == []
+    assert pod == POD
+
+
 @pytest.mark.parametrize("kind", [kind.kind for kind in KINDS if not kind.custom])
 def test_every_built_in_kind_is_known(kind: str) -> None:
     manifest = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "n"}, "unheard-of": 1}
-    assert prune_unknown(kind_of(kind), manifest) == ["unheard-of"]
+    assert shape(kind_of(kind), manifest) == ["unheard-of"]
 
 
-def test_values_of_another_form_are_left_to_others() -> None:
-    manifest = {"metadata": "text", "spec": [1], "data": None}
-    assert prune_unknown(kind_of("Job"), manifest) == ["data"]
+def test_of_a_custom_kind_only_the_metadata_is_known() -> None:
+    manifest = {"metadata": {"name": "n", "label": {}}, "spec": {"any": "thing"}, "more": 1}
+    assert shape(kind_of("TFJob"), manifest) == ["metadata.label"]
+    assert manifest == {"metadata": {"name": "n"}, "spec": {"any": "thing"}, "more": 1}
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"metadata": 1}, "number into Go struct field Pod.metadata of type v1.ObjectMeta"),
+        ({"spec": []}, "array into Go struct field Pod.spec of type v1.PodSpec"),
+        (
+            {"metadata": {"labels": {"a": 1}}},
+            "number into Go struct field ObjectMeta.metadata.labels of type string",
+        ),
+        (
+            {"spec": {"containers": {}}},
+            "object into Go struct field PodSpec.spec.containers of type []v1.Container",
+        ),
+        (
+            {"spec": {"containers": [{"env": [{"name": "A", "value": True}]}]}},
+            "bool into Go struct field EnvVar.spec.containers.env.value of type string",
+        ),
+        (
+            {"spec": {"activeDeadlineSeconds": "1"}},
+            "string into Go struct field PodSpec.spec.activeDeadlineSeconds of type int32",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_refused(part: dict[str, Any], said: str) -> None:
+    with pytest.raises(ClusterError) as caught:
+        shape(kind_of("Pod"), {**deepcopy(POD), **part})
+    assert caught.value.code == 400
+    assert said in caught.value.message
+
+
+def test_amounts_may_be_numbers() -> None:
+    resources = {"limits": {"cpu": 1, "nvidia.com/gpu": 2}, "requests": {"cpu": 0.5}}
+    volume = {"name": "v", "emptyDir": {"sizeLimit": 1000}}
+    spec = {"containers": [{"name": "c", "resources": resources}], "volumes": [volume]}
+    assert shape(kind_of("Pod"), {"spec": deepcopy(spec)}) == []
+    assert shape(kind_of("ResourceQuota"), {"spec": {"hard": {"cpu": 1}}}) == []

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kaptain_kfp.exceptions import ClusterError
-from kaptain_kfp.testing.kubernetes_api.logs import log_of
+from kaptain_kfp.testing.kubernetes_api.logs import has_ended, log_of
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 STARTED = "2026-01-01T11:00:00Z"
@@ -100,7 +100,9 @@ def test_one_of_several_must_be_named() -> None:
     [
         ({}, "ContainerCreating"),
         ({"waiting": {}}, "ContainerCreating"),
-        ({"waiting": {"reason": "ImagePullBackOff"}}, "ImagePullBackOff"),
+        ({"waiting": {"reason": "CreateContainerConfigError"}}, "CreateContainerConfigError"),
+        ({"waiting": {"reason": "ErrImagePull"}}, "image can't be pulled"),
+        ({"waiting": {"reason": "ImagePullBackOff"}}, "trying and failing to pull image"),
     ],
 )
 def test_one_that_waits(state: dict[str, Any], reason: str) -> None:
@@ -119,3 +121,38 @@ def test_there_is_no_status_yet() -> None:
 )
 def test_what_cannot_be_read(query: dict[str, str]) -> None:
     assert next(iter(query)) in refusal(pod("c", c=RUNNING), **query)
+
+
+CRASHED = {"terminated": {"startedAt": "2026-01-01T10:00:00Z", "exitCode": 1}}
+
+
+def crashing(state: dict[str, Any]) -> dict[str, Any]:
+    """Returns a pod whose container crashed before."""
+    found = pod("c", c=state)
+    found["status"]["containerStatuses"][0]["lastState"] = CRASHED
+    return found
+
+
+def test_the_one_before() -> None:
+    log = log_of(crashing(RUNNING), {"previous": "true", "follow": "true"}, NOW)
+    assert log is not None
+    assert (log.started, log.follow) == (NOW - timedelta(hours=2), False)
+    said = refusal(pod("c", c=RUNNING), previous="true")
+    assert said == 'previous terminated container "c" in pod "p" not found'
+
+
+def test_one_that_waits_to_be_started_again_has_its_last_log() -> None:
+    log = log_of(crashing({"waiting": {"reason": "CrashLoopBackOff"}}), {}, NOW)
+    assert log is not None
+    assert log.started == NOW - timedelta(hours=2)
+
+
+def test_when_nothing_more_comes() -> None:
+    running = pod("c", "d", c=RUNNING, d=RUNNING)
+    log = log_of(running, {"container": "c"}, NOW)
+    assert log is not None
+    assert not has_ended(running, log)
+    assert has_ended(pod("c", "d", c=CRASHED, d=RUNNING), log)
+    assert has_ended(crashing({"waiting": {"reason": "CrashLoopBackOff"}}), log)
+    another = {**running, "metadata": {**running["metadata"], "uid": "v"}}
+    assert has_ended(another, log)
