@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # What runs the tests: as many processes as there are processors.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: install demo test lint bench generated clean
+.PHONY: install demo test faults lint bench generated clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,9 @@ demo: $(VENV)/installed ## train a model on real digits, on this machine
 
 test: $(VENV)/installed ## run all tests, with coverage
 	$(PYTEST) -n auto --cov --cov-report=term:skip-covered
+
+faults: $(VENV)/installed ## inject faults; print how many of each kind were survived
+	$(PYTEST) -n auto -q --faults
 
 lint: $(VENV)/installed ## ruff, mypy, drift of generated files
 	$(BIN)/ruff check .

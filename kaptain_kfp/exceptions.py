@@ -12,12 +12,25 @@ KaptainError
 ├── ModelAlreadyExistsException
 ├── ConfigurationError               a configuration file, variable or argument can't be used
 ├── ImageBuildException              the image could not be built
-├── WorkloadDeploymentError          the work could not be created or scheduled
+├── WorkloadDeploymentError          the work could not be created or begun
+│   ├── WorkloadUnschedulableError   no node takes its pods
+│   ├── ImagePullError               an image can't be had
+│   ├── ContainerConfigurationError  what a container refers to, or is to run, isn't there
+│   ├── VolumeMountError             a volume can't be attached or mounted
+│   ├── InitContainerError           a container that runs before the script failed
+│   ├── QuotaExceededError           the quota of the namespace leaves no room
+│   ├── PodSecurityError             the namespace allows no such pods
+│   ├── PodsRefusedError             a webhook or another rule of the cluster refuses the pods
+│   └── OperatorMissingError         what should look after the work isn't there, or doesn't run
 ├── WorkloadFailedError              the work began and did not succeed
 │   ├── ScriptFailedError            the training script ended with an exit code other than 0
 │   ├── WorkloadKilledError          a signal ended it
+│   │   └── WorkloadOutOfMemoryError it used more memory than its limit
 │   ├── WorkloadTimeoutError         it ran longer than its timeout
+│   ├── SidecarError                 the script is done, but another container keeps its pod
 │   └── WorkloadLostError            it vanished: deleted by someone, or its machine restarted
+│       ├── WorkloadEvictedError     its node was short of memory, disk or processes
+│       └── WorkloadDisruptedError   its node failed, was drained, or made room for other pods
 ├── RunError
 │   ├── RunFailedError               a pipeline run failed, and no step left a better error
 │   ├── RunCancelledError            a pipeline run was cancelled
@@ -33,6 +46,9 @@ KaptainError
     ├── ObjectConflictError          the object changed since it was read
     ├── ObjectInvalidError           the object breaks a rule of its kind
     ├── ForeignObjectError           the name is taken by an object that isn't ours
+    ├── AccessDeniedError            the credentials don't allow it, or nobody knows them
+    ├── AdmissionDeniedError         a quota, Pod Security or a webhook refuses the object
+    ├── NotInstalledError            the cluster doesn't know this kind: its operator is missing
     ├── ResourceExpiredError         the asked-for resourceVersion is too old
     └── ClusterUnavailableError      the cluster can't be reached
 """
@@ -43,20 +59,30 @@ from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
+    "AccessDeniedError",
+    "AdmissionDeniedError",
     "ClusterError",
     "ClusterUnavailableError",
     "ConfigurationError",
+    "ContainerConfigurationError",
     "ForeignObjectError",
     "ImageBuildException",
+    "ImagePullError",
+    "InitContainerError",
     "InvalidModelProperty",
     "KaptainError",
     "ModelAlreadyExistsException",
     "ModelDeploymentException",
     "ModelValidationException",
+    "NotInstalledError",
     "ObjectConflictError",
     "ObjectExistsError",
     "ObjectInvalidError",
     "ObjectNotFoundError",
+    "OperatorMissingError",
+    "PodSecurityError",
+    "PodsRefusedError",
+    "QuotaExceededError",
     "ResourceExpiredError",
     "RunCancelledError",
     "RunError",
@@ -66,6 +92,7 @@ __all__ = [
     "RunnerUnavailableError",
     "ScheduleNotFoundError",
     "ScriptFailedError",
+    "SidecarError",
     "StoreError",
     "StoreNotFoundError",
     "UndefinedModelProperty",
@@ -73,11 +100,16 @@ __all__ = [
     "UnsupportedMetricsTypeException",
     "UnsupportedModelDeploymentException",
     "UnsupportedModelFrameworkException",
+    "VolumeMountError",
     "WorkloadDeploymentError",
+    "WorkloadDisruptedError",
+    "WorkloadEvictedError",
     "WorkloadFailedError",
     "WorkloadKilledError",
     "WorkloadLostError",
+    "WorkloadOutOfMemoryError",
     "WorkloadTimeoutError",
+    "WorkloadUnschedulableError",
 ]
 
 
@@ -173,6 +205,42 @@ class WorkloadDeploymentError(KaptainError):
     """Raised in case of a workload deployment failure, e.g. failed scheduling."""
 
 
+class WorkloadUnschedulableError(WorkloadDeploymentError):
+    """Raised when no node of the cluster takes the pods of the work."""
+
+
+class ImagePullError(WorkloadDeploymentError):
+    """Raised when an image can't be had: it isn't there, isn't allowed, or fits no node."""
+
+
+class ContainerConfigurationError(WorkloadDeploymentError):
+    """Raised when what a container refers to, or the program that it is to run, isn't there."""
+
+
+class VolumeMountError(WorkloadDeploymentError):
+    """Raised when a volume can't be attached or mounted."""
+
+
+class InitContainerError(WorkloadDeploymentError):
+    """Raised when a container that runs before the training script failed."""
+
+
+class QuotaExceededError(WorkloadDeploymentError):
+    """Raised when the quota of the namespace leaves no room for the pods of the work."""
+
+
+class PodSecurityError(WorkloadDeploymentError):
+    """Raised when the Pod Security of the namespace refuses the pods of the work."""
+
+
+class PodsRefusedError(WorkloadDeploymentError):
+    """Raised when a webhook or another rule of the cluster refuses the pods of the work."""
+
+
+class OperatorMissingError(WorkloadDeploymentError):
+    """Raised when what should look after the work isn't installed, is too old, or doesn't run."""
+
+
 class WorkloadFailedError(KaptainError):
     """Raised when work began and did not succeed."""
 
@@ -185,12 +253,28 @@ class WorkloadKilledError(WorkloadFailedError):
     """Raised when a signal ended the training script."""
 
 
+class WorkloadOutOfMemoryError(WorkloadKilledError):
+    """Raised when the training script was killed because it used more memory than its limit."""
+
+
 class WorkloadTimeoutError(WorkloadFailedError):
     """Raised when the work ran longer than its timeout and was ended."""
 
 
+class SidecarError(WorkloadFailedError):
+    """Raised when the training script is done, but another container keeps its pod from ending."""
+
+
 class WorkloadLostError(WorkloadFailedError):
     """Raised when the work vanished: someone deleted it, or its machine restarted."""
+
+
+class WorkloadEvictedError(WorkloadLostError):
+    """Raised when a pod was evicted because its node was short of memory, disk or processes."""
+
+
+class WorkloadDisruptedError(WorkloadLostError):
+    """Raised when a pod's node failed, was drained, or made room for pods that matter more."""
 
 
 class RunError(KaptainError):
@@ -270,6 +354,18 @@ class ObjectInvalidError(ClusterError):
 
 class ForeignObjectError(ClusterError):
     """Raised when a name is taken by an object that this package didn't make for that model."""
+
+
+class AccessDeniedError(ClusterError):
+    """Raised when the credentials don't allow a request, or the cluster doesn't accept them."""
+
+
+class AdmissionDeniedError(ClusterError):
+    """Raised when a quota, Pod Security or an admission webhook refuses an object."""
+
+
+class NotInstalledError(ClusterError):
+    """Raised when the cluster doesn't know a kind of objects: its operator isn't installed."""
 
 
 class ResourceExpiredError(ClusterError):

@@ -9,15 +9,16 @@ import time
 
 from kaptain_kfp import envs
 
-__all__ = ["get_logger"]
+__all__ = ["MillisecondsFormatter", "get_logger"]
 
 
-class _Formatter(logging.Formatter):
-    """Formats times as `envs.LOG_TIMEFORMAT` says at that moment."""
+class MillisecondsFormatter(logging.Formatter):
+    """Formats times with milliseconds for ``%f``; by default as `envs.LOG_TIMEFORMAT` says then."""
 
     def formatTime(  # noqa: N802 - named by the standard library
         self, record: logging.LogRecord, datefmt: str | None = None
     ) -> str:
+        """Returns the time of a record as text."""
         milliseconds = f"{int(record.msecs):03d}"
         # pairs from left to right, so that the f of "%%f" stays a letter
         given = re.sub(
@@ -45,7 +46,9 @@ def _configured() -> logging.Logger:
     if not any(handler.name == envs.LOGGER_NAME for handler in logger.handlers):
         handler = _StderrHandler()
         handler.name = envs.LOGGER_NAME
-        handler.setFormatter(_Formatter("%(asctime)s %(name)s[%(levelname)s]: %(message)s"))
+        handler.setFormatter(
+            MillisecondsFormatter("%(asctime)s %(name)s[%(levelname)s]: %(message)s")
+        )
         logger.addHandler(handler)
     # the root logger's handlers would say everything a second time
     logger.propagate = False

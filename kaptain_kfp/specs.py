@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from kaptain_kfp import exceptions
+from kaptain_kfp.config import TrainingApi
 from kaptain_kfp.exceptions import KaptainError
 
 __all__ = [
@@ -167,11 +168,16 @@ class PolicySpec(Spec):
         timeout_seconds: After this long the workload is ended; default 7 days.
         ttl_seconds_after_finished: Delete the finished workload after this long; None keeps it.
         force_cleanup: Delete the finished workload at once, whatever the ttl says.
+        pending_seconds: How long it may wait for what the cluster lacks (nodes, quota, a registry,
+            volumes, its operator); None waits for each of them as long as is usual for it.
+        training_api: Whose training jobs to make, see `Config.training_api`.
     """
 
     timeout_seconds: Annotated[int, Field(gt=0)] = 7 * 24 * 3600
     ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = None
     force_cleanup: bool = False
+    pending_seconds: Annotated[int, Field(ge=0)] | None = None
+    training_api: TrainingApi = "auto"
 
 
 class MetricSummary(Spec):

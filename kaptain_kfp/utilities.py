@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["blank", "none_or_blank", "sanitize_string"]
+from kaptain_kfp import envs
+from kaptain_kfp.logs import MillisecondsFormatter as MyFormatter
+
+__all__ = ["MyFormatter", "blank", "none_or_blank", "sanitize_string", "set_logging_format"]
 
 
 def sanitize_string(s: str) -> str:
@@ -24,3 +27,12 @@ def blank(s: str) -> bool:
 def none_or_blank(s: str | None) -> bool:
     """Returns True if there is no text, or only white space."""
     return s is None or blank(s)
+
+
+def set_logging_format(datefmt: str) -> None:
+    """Has the log show times in another format, as `envs.LOG_TIMEFORMAT` does.
+
+    Args:
+        datefmt: As for `time.strftime`, with ``%f`` for milliseconds.
+    """
+    envs.LOG_TIMEFORMAT = datefmt

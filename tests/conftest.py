@@ -1,5 +1,115 @@
-"""What all tests share."""
+"""What all tests share, and the table of injected faults (``--faults``, see ``make faults``)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
 pytest_plugins = ["kaptain_kfp.testing.plugin"]
+
+FAULTS = (
+    "notebook killed",
+    "supervisor killed",
+    "executor of a run killed",
+    "component killed",
+    "shim killed",
+    "worker killed",
+    "reboot: all processes gone at once, pids reused",
+    "SIGTERM of a component, the run goes on",
+    "SIGTERM of a component, the run is cancelled",
+    "run retried after its job failed",
+    "two tasks of one component",
+    "one component in a loop",
+    "one model trained by two processes at once",
+    "disk full",
+    "home read-only",
+    "home with blanks, unicode, read-only parent",
+    "database corrupt",
+    "newer version meets older supervisor",
+    "clock set back an hour",
+    "/tmp full",
+    "script leaves background processes",
+    "script closes its stdout",
+    "50 jobs at once",
+)
+"""The rows of the table; the argument of the marker `fault` is one of them."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", action="store_true", help="run the faults only; print the table")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "fault(row): injects faults of that row of the table")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("fault"):
+            assert mark.args[0] in FAULTS, f"{item.nodeid}: no such row: {mark.args[0]!r}"
+    if config.getoption("--faults"):
+        chosen = [item for item in items if item.get_closest_marker("fault")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+@pytest.fixture
+def injected(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Counts a fault, once it has happened; without it a marked test counts as one."""
+    counted: list[tuple[str, object]] = request.node.user_properties
+
+    def count() -> None:
+        counted.append(("fault", 1))
+
+    return count
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report: Any = yield
+    mark = item.get_closest_marker("fault")
+    if mark is not None and report.when == "call":
+        report.user_properties.append(("fault row", mark.args[0]))
+        if "injected" not in getattr(item, "fixturenames", ()):
+            report.user_properties.append(("fault", 1))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if not config.getoption("--faults"):
+        return
+    table = {row: [0, 0] for row in FAULTS}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            properties = getattr(report, "user_properties", ())
+            row = dict(properties).get("fault row")
+            if row is not None and report.when == "call":
+                count = sum(1 for name, _ in properties if name == "fault")
+                table[row][0] += count
+                table[row][1] += count if report.passed else 0
+    _print_table(terminalreporter, table)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A row without any fault makes the command fail, as one that wasn't survived does."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--faults") and reporter is not None and session.exitstatus == 0:
+        rows = {
+            dict(report.user_properties).get("fault row")
+            for report in reporter.stats.get("passed", ())
+        }
+        if not rows.issuperset(FAULTS):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _print_table(reporter: Any, table: dict[str, list[int]]) -> None:
+    reporter.section("faults")
+    width = max(map(len, FAULTS))
+    reporter.write_line(f"{'fault':{width}}  injected  survived")
+    for row, (count, survived) in table.items():
+        short = "" if count and survived == count else "  SHORT"
+        reporter.write_line(f"{row:{width}}  {count:8}  {survived:8}{short}")
+    total = [sum(column) for column in zip(*table.values(), strict=True)]
+    reporter.write_line(f"{'all':{width}}  {total[0]:8}  {total[1]:8}")

@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 
-from kaptain_kfp.utilities import blank, none_or_blank, sanitize_string
+from kaptain_kfp import envs
+from kaptain_kfp.utilities import (
+    MyFormatter,
+    blank,
+    none_or_blank,
+    sanitize_string,
+    set_logging_format,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,3 +43,12 @@ def test_blank(text: str, expected: bool) -> None:
 
 def test_none_is_none_or_blank() -> None:
     assert none_or_blank(None) is True
+
+
+def test_the_logging_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envs, "LOG_TIMEFORMAT", envs.LOG_TIMEFORMAT)
+    set_logging_format("%Y %f")
+    record = logging.makeLogRecord({"msg": "hello", "created": 0.25, "msecs": 250.0})
+    assert envs.LOG_TIMEFORMAT == "%Y %f"
+    assert MyFormatter("%(asctime)s %(message)s").format(record).endswith(" 250 hello")
+    assert MyFormatter("%(asctime)s", "%f!").format(record) == "250!"

@@ -6,13 +6,17 @@ one path through the code.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-__all__ = ["Cluster", "Event", "Manifest", "Propagation", "ResourceRef"]
+__all__ = ["Cluster", "Event", "Manifest", "Propagation", "ResourceRef", "Sight"]
+
+_TICK_SECONDS = 1.0
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
 """What becomes of the objects that a deleted one owns."""
@@ -65,6 +69,20 @@ class Event:
     last_seen: datetime
 
 
+class Sight(Protocol):
+    """One object, and its pods if they are asked for, kept in sight."""
+
+    def look(self) -> tuple[Manifest, Sequence[Manifest]]:
+        """Returns the object and its pods, by name, as they are now.
+
+        Raises:
+            ObjectNotFoundError: The object is gone.
+        """
+
+    def pause(self, seconds: float) -> None:
+        """Waits until something changed, at most so long."""
+
+
 class Cluster(ABC):
     """Creates, finds, watches and deletes objects.
 
@@ -104,6 +122,14 @@ class Cluster(ABC):
         """
 
     @abstractmethod
+    def observe(self, ref: ResourceRef, *, pods: bool = False) -> AbstractContextManager[Sight]:
+        """Keeps an object in sight as long as the context lasts; looking costs no request.
+
+        Args:
+            ref: The object.
+            pods: Whether its pods are to be seen, too.
+        """
+
     def wait(
         self,
         ref: ResourceRef,
@@ -117,8 +143,8 @@ class Cluster(ABC):
             ref: The object.
             until: Says whether it is as wanted.
             timeout: Seconds; None waits for ever.
-            tick: Called at every change and about once a second between: to relay logs, to look
-                after pods. What it raises ends the waiting.
+            tick: Called at every change and about once a second between. What it raises ends the
+                waiting.
 
         Returns:
             The object that met the condition.
@@ -127,6 +153,50 @@ class Cluster(ABC):
             TimeoutError: It didn't in time.
             ObjectNotFoundError: It is gone.
         """
+
+        def met(found: Manifest, _: Sequence[Manifest]) -> bool:
+            if until(found):
+                return True
+            if tick is not None:
+                tick()
+            return False
+
+        with self.observe(ref) as sight:
+            return _await(ref, sight, met, timeout)[0]
+
+    def attend(
+        self,
+        ref: ResourceRef,
+        until: Callable[[Manifest, Sequence[Manifest]], bool],
+        timeout: float | None = None,
+    ) -> tuple[Manifest, Sequence[Manifest]]:
+        """Waits for a workload, with its pods in sight.
+
+        Args:
+            ref: The workload.
+            until: Given the workload and its pods, says whether it is as wanted. Called at every
+                change of either and about once a second between: to relay logs, to look after
+                pods. What it raises ends the waiting.
+            timeout: Seconds; None waits for ever.
+
+        Returns:
+            The workload and its pods that met the condition.
+
+        Raises:
+            TimeoutError: They didn't in time.
+            ObjectNotFoundError: The workload is gone.
+        """
+        with self.observe(ref, pods=True) as sight:
+            return _await(ref, sight, until, timeout)
+
+    def training_kinds(self) -> Mapping[str, Collection[str]] | None:
+        """Returns the kinds of training jobs that it has, TFJob, PyTorchJob and TrainJob.
+
+        Returns:
+            Kind → the fields of its spec; None where it can't be known, as without the right to
+            read schemas.
+        """
+        return None
 
     @abstractmethod
     def pods(self, ref: ResourceRef) -> Sequence[Manifest]:
@@ -143,7 +213,7 @@ class Cluster(ABC):
 
     @abstractmethod
     def log_tail(self, pod: ResourceRef, lines: int = 30) -> str:
-        """Returns the last lines of a pod's log; empty where there is none."""
+        """Returns the last lines of a pod's log; empty where there is none, or none to be had."""
 
     @abstractmethod
     def patch(self, ref: ResourceRef, patch: Mapping[str, Any]) -> Manifest:
@@ -155,8 +225,31 @@ class Cluster(ABC):
 
     @abstractmethod
     def run_cancelled(self, run_id: str) -> bool:
-        """Returns whether a pipeline run is cancelled, or being cancelled; quick."""
+        """Returns whether a pipeline run is cancelled, or being cancelled; within about a second.
+
+        Each cluster says what a run that it doesn't know means: on this machine its record was
+        deleted, so nobody wants its work any more; on Kubernetes nothing follows from it.
+        """
 
     @abstractmethod
     def events(self, ref: ResourceRef) -> Sequence[Event]:
         """Returns what the cluster said about an object, the oldest first."""
+
+
+def _await(
+    ref: ResourceRef,
+    sight: Sight,
+    until: Callable[[Manifest, Sequence[Manifest]], bool],
+    timeout: float | None,
+) -> tuple[Manifest, Sequence[Manifest]]:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        found, pods = sight.look()
+        if until(found, pods):
+            return found, pods
+        pause = _TICK_SECONDS
+        if deadline is not None:
+            pause = min(pause, deadline - time.monotonic())
+            if pause <= 0:
+                raise TimeoutError(f"{ref} isn't as awaited after {timeout:g} s")
+        sight.pause(pause)

@@ -5,25 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime, timezone
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from kaptain_kfp.exceptions import (
-    ForeignObjectError,
-    ObjectConflictError,
-    ObjectExistsError,
-    ObjectNotFoundError,
-)
+from kaptain_kfp.exceptions import ObjectConflictError, ObjectExistsError, ObjectNotFoundError
 from kaptain_kfp.local.bell import Bell
 from kaptain_kfp.local.client import ensure_supervisor
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
-from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, LABEL_MANAGED_BY, MANAGED_BY
 
-from .base import Cluster, Event, Manifest, Propagation, ResourceRef
+from .adoption import check_ours, stamped, the_very
+from .base import Cluster, Event, Manifest, Propagation, ResourceRef, Sight
+from .events import event_of, in_order
 
 __all__ = ["LocalCluster"]
 
@@ -58,27 +53,20 @@ class LocalCluster(Cluster):
     def apply(self, manifest: Manifest) -> ResourceRef:
         """Creates an object, or adopts the one that an earlier try created."""
         try:
-            created = self._objects.create(dict(manifest))
+            created = self._objects.create(stamped(manifest))
         except ObjectExistsError:
             metadata = manifest["metadata"]
             there = self._objects.get(
                 manifest["kind"], metadata["name"], metadata.get("namespace", self._namespace)
             )
-            _check_ours(there, manifest)
+            check_ours(there, manifest)
             created = there
         ensure_supervisor(self._home)
         return ResourceRef.of(created)
 
     def get(self, ref: ResourceRef) -> Manifest:
         """Returns the object as it is now."""
-        found = self._objects.get(ref.kind, ref.name, ref.namespace)
-        if ref.uid is not None and found["metadata"]["uid"] != ref.uid:
-            raise ObjectNotFoundError(
-                f"{ref} was deleted, and another one of that name made since.",
-                resource=str(ref),
-                reason="NotFound",
-            )
-        return found
+        return the_very(self._objects.get(ref.kind, ref.name, ref.namespace), ref)
 
     def list(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[Manifest]:
         """Yields the objects of a kind in the namespace, page by page."""
@@ -92,29 +80,15 @@ class LocalCluster(Cluster):
             if not token:
                 return
 
-    def wait(
-        self,
-        ref: ResourceRef,
-        until: Callable[[Manifest], bool],
-        timeout: float | None = None,
-        tick: Callable[[], None] | None = None,
-    ) -> Manifest:
-        """Waits until an object meets a condition."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+    @contextmanager
+    def observe(self, ref: ResourceRef, *, pods: bool = False) -> Iterator[Sight]:
+        """Keeps an object in sight as long as the context lasts."""
         with Bell(self._home.root) as bell:
-            while True:
-                found = self.get(ref)
-                if until(found):
-                    return found
-                if tick is not None:
-                    tick()
-                pause = _TICK_SECONDS
-                if deadline is not None:
-                    pause = min(pause, deadline - time.monotonic())
-                    if pause <= 0:
-                        raise TimeoutError(f"{ref} isn't as awaited after {timeout:g} s")
-                if not bell.wait(pause):
-                    ensure_supervisor(self._home)
+            yield _LocalSight(self, ref, pods, bell)
+
+    def training_kinds(self) -> Mapping[str, Collection[str]]:
+        """Returns the kinds of training jobs that the engine knows."""
+        return {"TFJob": (), "PyTorchJob": (), "TrainJob": ("runtimePatches",)}
 
     def pods(self, ref: ResourceRef) -> Sequence[Manifest]:
         """Returns the pods of a workload, by name."""
@@ -191,8 +165,7 @@ class LocalCluster(Cluster):
         if ref.uid is not None:
             selector += f",involvedObject.uid={ref.uid}"
         found = self._objects.list("Event", ref.namespace, fields=selector).items
-        found.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
-        return [_event(event) for event in found]
+        return [event_of(event) for event in in_order(found)]
 
     def _uid(self, pod: ResourceRef) -> str:
         return pod.uid or str(self.get(pod)["metadata"]["uid"])
@@ -204,29 +177,19 @@ class LocalCluster(Cluster):
             return True
 
 
-def _check_ours(there: Manifest, wanted: Manifest) -> None:
-    """Refuses to adopt what somebody else made."""
-    ours = (there["metadata"].get("labels") or {}).get(LABEL_MANAGED_BY) == MANAGED_BY
-    model = (there["metadata"].get("annotations") or {}).get(ANNOTATION_MODEL_ID)
-    wanted_model = (wanted["metadata"].get("annotations") or {}).get(ANNOTATION_MODEL_ID)
-    if ours and model == wanted_model:
-        return
-    resource = f"{there['kind']}/{there['metadata']['name']}"
-    whose = f"belongs to the model {model!r}" if ours else "was not made by this package"
-    raise ForeignObjectError(
-        f"{resource} exists and {whose}; it is left as it is.",
-        resource=resource,
-        reason="AlreadyExists",
-        hint="Rename the model, or remove that object if nobody needs it.",
-    )
+class _LocalSight:
+    """Looks into the database; its bell rings at every change."""
 
+    def __init__(self, cluster: LocalCluster, ref: ResourceRef, pods: bool, bell: Bell) -> None:
+        self._cluster = cluster
+        self._ref = ref
+        self._pods = pods
+        self._bell = bell
 
-def _event(event: Manifest) -> Event:
-    moment = datetime.strptime(event["lastTimestamp"], "%Y-%m-%dT%H:%M:%SZ")
-    return Event(
-        reason=event["reason"],
-        message=event["message"],
-        warning=event["type"] == "Warning",
-        count=int(event["count"]),
-        last_seen=moment.replace(tzinfo=timezone.utc),
-    )
+    def look(self) -> tuple[Manifest, Sequence[Manifest]]:
+        found = self._cluster.get(self._ref)
+        return found, self._cluster.pods(ResourceRef.of(found)) if self._pods else ()
+
+    def pause(self, seconds: float) -> None:
+        if not self._bell.wait(seconds):
+            ensure_supervisor(self._cluster.home)

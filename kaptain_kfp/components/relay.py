@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
+from kaptain_kfp.exceptions import ClusterError
 from kaptain_kfp.platform.metrics import parse_log
 
 __all__ = ["LogRelay"]
@@ -61,6 +62,13 @@ class LogRelay:
         return list(self._metrics)
 
     def _relay(self, pod: ResourceRef) -> None:
+        try:
+            self._relay_lines(pod)
+        except ClusterError as error:
+            # The work itself may be well, and tells its end in another way.
+            print(f"[the log of {pod} can't be read any further: {error.message}]", flush=True)
+
+    def _relay_lines(self, pod: ResourceRef) -> None:
         for line in self._cluster.logs(pod, follow=True):
             self._tail.append(line)
             self._metrics.extend(parse_log([line]))

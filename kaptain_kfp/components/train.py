@@ -11,8 +11,10 @@ from kfp import dsl
 
 from kaptain_kfp.exceptions import StoreNotFoundError
 from kaptain_kfp.manifests import names
+from kaptain_kfp.manifests.forms import training_form
 from kaptain_kfp.manifests.train import training_job
 from kaptain_kfp.platform.metrics import read_metrics, summarise
+from kaptain_kfp.model.frameworks import ModelFramework
 from kaptain_kfp.specs import BuiltImage, MetricSummary, Outcome, PolicySpec, ResourcesSpec
 
 from .arguments import as_text
@@ -107,6 +109,8 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
     args = as_text("args", request.args)
     context = step.context
     revision = names.identity(context.run_id, context.dag_id, context.task).revision
+    framework = ModelFramework.of(step.model.identity.framework)
+    api = training_form(framework, policy.training_api, step.cluster.training_kinds())
     key = f"{step.model.identity.id}/trained/{revision}"
 
     def manifest_of(attempt: int) -> Mapping[str, Any]:
@@ -123,6 +127,8 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
             workers=int(request.workers),
             resources=resources,
             policy=policy,
+            api=api,
+            main_file=step.model.source.main_file,
         )
 
     ref = find_or_make(step.cluster, manifest_of)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
-from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
+from kaptain_kfp.cluster.base import Cluster, Event, Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import (
+    GracePeriods,
+    Lookout,
     Phase,
-    blocked,
+    Verdict,
     chief_of,
     culprit,
+    event_subjects,
     failure,
+    is_over,
+    main_container,
+    spoiler,
     verdict_of,
 )
 from kaptain_kfp.exceptions import (
+    ClusterError,
     KaptainError,
     ObjectNotFoundError,
     WorkloadLostError,
-    WorkloadTimeoutError,
 )
 from kaptain_kfp.specs import PolicySpec
 
@@ -31,11 +37,8 @@ from .step import Step
 __all__ = ["Finished", "find_or_make", "run_to_end"]
 
 _ATTEMPTS = 100
-_REPLICATED = ("TFJob", "PyTorchJob")
 _ENDING_SECONDS = 60.0
 _TAIL_LINES = 50
-_OVERTIME_SECONDS = 30.0
-"""How long after its timeout the cluster may take to end a workload before the step does it."""
 
 
 @dataclass(frozen=True)
@@ -93,80 +96,111 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     cluster = step.cluster
     step.on_cancel(lambda: cluster.delete(ref))
     relay = LogRelay(cluster)
-    give_up = time.monotonic() + policy.timeout_seconds + _OVERTIME_SECONDS
+    lookout = Lookout(policy.timeout_seconds, GracePeriods(policy.pending_seconds))
 
-    def look_after() -> None:
-        pods = cluster.pods(ref)
+    def over(workload: Manifest, pods: Sequence[Manifest]) -> bool:
+        if verdict_of(workload).phase is not Phase.ACTIVE:
+            return True
         relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
-        trouble = blocked(pods)
-        if trouble is not None:
-            raise trouble
-        if time.monotonic() > give_up:
-            raise _overtime(ref, policy)
+        _look(cluster, lookout, workload, pods, relay)
+        return False
 
     try:
-        workload = cluster.wait(
-            ref, lambda found: verdict_of(found).phase is not Phase.ACTIVE, tick=look_after
-        )
+        workload, pods = cluster.attend(ref, over)
     except ObjectNotFoundError as error:
         raise _deleted(ref, relay) from error
+    except ClusterError:
+        raise  # The work goes on unseen; the next try of the step finds it.
     except KaptainError:
         cluster.delete(ref)
         raise
-    _await_pods(cluster, ref)
-    pods = cluster.pods(ref)
+    pods = _ended_pods(cluster, ref, pods)
+    left = [str(pod["metadata"]["name"]) for pod in pods if not is_over(pod)]
+    if left:
+        print(f"warning: {ref} is over, but {', '.join(left)} runs on; delete {ref} to end that.")
     relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
     relay.finish()
     failed = _error_of(cluster, workload, pods, relay)
     if policy.force_cleanup:
         cluster.delete(ref)
     if failed is not None:
-        raise failed
+        raise lookout.explained(failed)
     return Finished(str(ref), relay.tail, relay.metrics)
 
 
-def _await_pods(cluster: Cluster, ref: ResourceRef) -> None:
-    """Waits until nothing of a workload runs any more: its end comes before that of all pods."""
+def _look(
+    cluster: Cluster,
+    lookout: Lookout,
+    workload: Manifest,
+    pods: Sequence[Manifest],
+    relay: LogRelay,
+) -> None:
+    """Looks whether a workload goes on; says what it waits for, raises why it waits in vain."""
+    now = datetime.now(timezone.utc)
+    events: list[Event] | None = None
+    if lookout.wants_events(workload, pods, now):
+        events = []
+        for subject in event_subjects(workload, pods):
+            with suppress(ClusterError):  # one may do without
+                events.extend(cluster.events(subject))
+        events.sort(key=lambda event: event.last_seen)
+    seen = lookout.look(workload, pods, events, now)
+    if seen.line is not None:
+        print(seen.line, flush=True)
+    if seen.error is not None:
+        guilty = culprit(pods, main_container(workload))
+        tail = _tail_of(cluster, guilty, pods, relay)
+        if seen.crashed:  # the log may tell more than the status of its pod
+            raise failure(workload, Verdict(Phase.FAILED), pods, tail, "")
+        seen.error.log_tail = seen.error.log_tail or tail or None
+        raise seen.error
 
-    def over(workload: Manifest) -> bool:
-        return all(_is_over(pod) for pod in cluster.pods(ref))
+
+def _ended_pods(
+    cluster: Cluster, ref: ResourceRef, pods: Sequence[Manifest]
+) -> Sequence[Manifest]:
+    """Returns the pods once none runs any more: a workload's end comes before that of all pods.
+
+    Those that don't end in time, or whose workload is gone by then, are returned as seen last.
+    """
+    seen = pods
+
+    def over(_: Manifest, now: Sequence[Manifest]) -> bool:
+        nonlocal seen
+        seen = now
+        return all(is_over(pod) for pod in now)
 
     with suppress(TimeoutError, ObjectNotFoundError):
-        cluster.wait(ref, over, _ENDING_SECONDS)
+        cluster.attend(ref, over, _ENDING_SECONDS)
+    return seen
 
 
 def _error_of(
     cluster: Cluster, workload: Manifest, pods: Sequence[Manifest], relay: LogRelay
 ) -> KaptainError | None:
     """Returns why a workload failed; also where it says that it succeeded, but a replica failed."""
-    guilty = culprit(pods)
-    verdict = verdict_of(workload)
-    replicated = workload["kind"] in _REPLICATED
-    if verdict.phase is Phase.SUCCEEDED and not (replicated and guilty is not None):
-        return None
-    tail = relay.tail
-    if replicated and guilty is not None and guilty not in chief_of(pods):
-        tail = cluster.log_tail(ResourceRef.of(guilty), _TAIL_LINES)
-        name = guilty["metadata"]["name"]
-        print(f"--- the end of the log of {name}:\n{tail}\n---", flush=True)
-    return failure(workload, verdict, pods, tail, "")
+    main, verdict = main_container(workload), verdict_of(workload)
+    succeeded = verdict.phase is Phase.SUCCEEDED
+    guilty = spoiler(pods, main) if succeeded else culprit(pods, main)
+    if succeeded and (guilty is None or workload["kind"] == "TrainJob"):
+        return None  # what a TrainJob says takes all of its pods into account
+    return failure(workload, verdict, pods, _tail_of(cluster, guilty, pods, relay), "")
 
 
-def _is_over(pod: Manifest) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+def _tail_of(
+    cluster: Cluster, guilty: Manifest | None, pods: Sequence[Manifest], relay: LogRelay
+) -> str:
+    """Returns the last log lines of the pod that tells; shows them where nobody saw them yet."""
+    if guilty is None or guilty in chief_of(pods):
+        return relay.tail
+    tail = cluster.log_tail(ResourceRef.of(guilty), _TAIL_LINES)
+    name = guilty["metadata"]["name"]
+    print(f"--- the end of the log of {name}:\n{tail}\n---", flush=True)
+    return tail
 
 
 def _has_log(pod: Manifest) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Running", "Succeeded", "Failed")
-
-
-def _overtime(ref: ResourceRef, policy: PolicySpec) -> WorkloadTimeoutError:
-    return WorkloadTimeoutError(
-        f"{ref} ran longer than its timeout of {policy.timeout_seconds} s and was ended.",
-        resource=str(ref),
-        reason="DeadlineExceeded",
-        hint="Give more time with timeout=, or make the script faster.",
-    )
 
 
 def _deleted(ref: ResourceRef, relay: LogRelay) -> WorkloadLostError:

@@ -18,11 +18,12 @@ from typing import Any
 from kaptain_kfp.exceptions import ClusterUnavailableError
 from kaptain_kfp.version import __version__
 
+from .devices import VISIBLE_VARIABLE
 from .home import Home
 from .podspec import INHERITED
 from .processes import mark_of
 
-__all__ = ["SUPERVISOR_VARIABLE", "ensure_supervisor", "forget_supervisor", "supervised"]
+__all__ = ["SUPERVISOR_VARIABLE", "end_started", "ensure_supervisor", "supervised"]
 
 SUPERVISOR_VARIABLE = "KAPTAIN_SUPERVISOR_HOME"
 """Marks the process of a supervisor, from its start to its end, with the home that it is for."""
@@ -31,7 +32,7 @@ _HANDOVER_SECONDS = 10.0
 _FAILURES_BORNE = 3
 _AT_ONCE_SECONDS = 10.0
 _LOG_TAIL_BYTES = 2000
-_PASSED = re.compile(rf"{INHERITED.pattern}|PYTHON.*|KAPTAIN_SUPERVISOR_.*")
+_PASSED = re.compile(rf"{INHERITED.pattern}|PYTHON.*|KAPTAIN_SUPERVISOR_.*|{VISIBLE_VARIABLE}")
 """What the supervisor gets of our environment: no mark of a pod, no run's or user's settings."""
 
 
@@ -105,9 +106,10 @@ def ensure_supervisor(home: Home, settings: Mapping[str, str] | None = None) -> 
     started.processes.append((_start(home, settings or {}), time.monotonic()))
 
 
-def forget_supervisor(home: Home) -> None:
-    """Waits for the end of those that this process has started; tell them to leave before."""
+def end_started(home: Home) -> None:
+    """Ends the supervisors that this process has started, and waits for that; pods live on."""
     for process, _ in _STARTED.pop(home, _Started()).processes:
+        process.terminate()
         process.wait()
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "conflict",
     "exists",
     "expired",
+    "forbidden",
     "invalid",
     "list_expired",
     "no_status",
@@ -69,6 +70,17 @@ def exists(kind: Kind, name: str) -> ObjectExistsError:
         resource=f"{kind.kind}/{name}",
         reason="AlreadyExists",
         code=409,
+        details=_details(kind, name),
+    )
+
+
+def forbidden(kind: Kind, name: str, why: str) -> ClusterError:
+    """Its namespace doesn't allow the object."""
+    return ClusterError(
+        f'{kind.resource} "{name}" is forbidden: {why}',
+        resource=f"{kind.kind}/{name}",
+        reason="Forbidden",
+        code=403,
         details=_details(kind, name),
     )
 

@@ -20,6 +20,7 @@ class Kind:
         custom: True for what a CustomResourceDefinition defines: an update needs the
             resourceVersion, and the generation counts changes of the spec.
         status_subresource: The status is written apart from the rest.
+        generations: Whether changes of the spec are counted.
         namespaced: False for kinds of the whole cluster.
         fields: What a field selector may ask for beside name and namespace.
     """
@@ -29,6 +30,7 @@ class Kind:
     plural: str
     custom: bool = False
     status_subresource: bool = True
+    generations: bool = True
     namespaced: bool = True
     fields: tuple[str, ...] = ()
 
@@ -61,6 +63,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("v1", "Secret", "secrets", status_subresource=False, fields=("type",)),
     Kind("v1", "ConfigMap", "configmaps", status_subresource=False),
     Kind("v1", "ServiceAccount", "serviceaccounts", status_subresource=False),
+    Kind("v1", "ResourceQuota", "resourcequotas", generations=False),
     Kind("v1", "Event", "events", status_subresource=False, fields=_EVENT_FIELDS),
     Kind("batch/v1", "Job", "jobs"),
     Kind("coordination.k8s.io/v1", "Lease", "leases", status_subresource=False),

@@ -20,14 +20,21 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from kaptain_kfp.exceptions import ImageBuildException, KaptainError, ObjectNotFoundError
+from kaptain_kfp.exceptions import (
+    ImageBuildException,
+    KaptainError,
+    ModelValidationException,
+    ObjectNotFoundError,
+)
 from kaptain_kfp.exceptions import ObjectConflictError as Conflict
+from kaptain_kfp.manifests.job import GPU_RESOURCE
 
-from . import images, podstatus
+from . import devices, images, podstatus
 from .backoff import Backoff
 from .bell import ring
 from .clock import Clock
-from .controllers import Manifest
+from .controllers import EventNote, Manifest
+from .events import write_event
 from .home import Home
 from .objects import Objects
 from .podfiles import PodFiles, uid_of_folder
@@ -49,6 +56,14 @@ _LOG = logging.getLogger("kaptain-supervisor")
 
 class _Unwatched(Exception):
     """The shim ended without having started anything."""
+
+
+class _Rejected(Exception):
+    """The pod asks for what this machine doesn't have."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Kubelet:
@@ -75,6 +90,7 @@ class Kubelet:
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._retry_at: dict[str, float] = {}
         self._attended_at = 0.0
+        self._gpus: tuple[str, ...] | None = None
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="prepare")
 
     def recover(self, pods: Iterable[Manifest]) -> None:
@@ -169,8 +185,7 @@ class Kubelet:
     def _start(self, uid: str, pod: Manifest, files: PodFiles) -> float | None:
         """Goes the next step towards a process: machine, folder, shim."""
         if not pod["spec"].get("nodeName"):
-            self._bind(pod)
-            return 0.0
+            return self._bind(uid, pod)
         preparing = self._preparing.get(uid)
         if preparing is None:
             future = self._threads.submit(self._prepare, pod, files)
@@ -262,11 +277,50 @@ class Kubelet:
         _discard(files.remove)
         return None
 
-    def _bind(self, pod: Manifest) -> None:
+    def _bind(self, uid: str, pod: Manifest) -> float | None:
+        """Gives a pod this machine, and the devices that it asks for as soon as they are free."""
+        try:
+            note = self._devices_for(uid, pod)
+        except _Rejected as why:
+            self._write(pod, podstatus.rejected(pod, why.reason, str(why), self._clock.now()))
+            return None
+        if note is None:
+            self._wait_for_devices(pod)
+            return None  # the end of another pod wakes us
         metadata = pod["metadata"]
-        to_us = {"metadata": {"uid": metadata["uid"]}, "spec": {"nodeName": NODE_NAME}}
+        to_us: dict[str, Any] = {"metadata": {"uid": uid}, "spec": {"nodeName": NODE_NAME}}
+        if note:
+            to_us["metadata"]["annotations"] = note
         bound = self._objects.patch("Pod", metadata["name"], metadata["namespace"], to_us)
         self._write(bound, podstatus.scheduled(bound, self._clock.now()))
+        return 0.0
+
+    def _devices_for(self, uid: str, pod: Manifest) -> dict[str, str] | None:
+        """Returns the annotation with a pod's devices, or None while there aren't enough free."""
+        try:
+            count = devices.wanted(pod)
+        except ModelValidationException as error:
+            raise _Rejected("UnexpectedAdmissionError", error.message) from None
+        if count and self._gpus is None:
+            self._gpus = devices.gpus_of_machine(self._environment)
+        present = self._gpus or ()
+        if count > len(present):
+            raise _Rejected(
+                f"OutOf{GPU_RESOURCE}",
+                f"Node didn't have enough resource: {GPU_RESOURCE}, "
+                f"requested: {count}, used: 0, capacity: {len(present)}",
+            )
+        others = (other for key, other in self._pods.items() if key != uid)
+        return devices.note_of(count, present, others)
+
+    def _wait_for_devices(self, pod: Manifest) -> None:
+        if (pod.get("status") or {}).get("conditions"):
+            return  # said already
+        message = f"0/1 nodes are available: 1 Insufficient {GPU_RESOURCE}."
+        now = self._clock.now()
+        self._write(pod, podstatus.unschedulable(pod, message, now))
+        note = EventNote("FailedScheduling", message, warning=True)
+        write_event(self._objects, pod, note, "default-scheduler", now)
 
     def _record_end(self, uid: str, pod: Manifest, status: Mapping[str, Any]) -> None:
         """Ends what the main process left behind, and only then says that the pod is over."""

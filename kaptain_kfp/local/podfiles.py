@@ -180,9 +180,9 @@ class PodFiles:
         """
         for name in ("code", "volumes"):
             _remove_tree(self.folder / name)
-        for name in ("launch.json", "launch.json.draft"):
+        for note in (self.folder / "launch.json", *self.folder.glob("*.json.*")):  # and drafts
             with suppress(FileNotFoundError):
-                (self.folder / name).unlink()
+                note.unlink()
 
     def withdraw(self) -> None:
         """Puts the folder out of the way: whatever didn't start by now never will."""

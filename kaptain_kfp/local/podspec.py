@@ -18,6 +18,7 @@ from typing import Any
 from kaptain_kfp import quantities
 from kaptain_kfp.exceptions import ModelValidationException
 
+from .devices import VISIBLE_VARIABLE, assigned
 from .podvolumes import ConfigurationTrouble, Lookup, content_of, volumes_of
 
 __all__ = ["HOST_IMAGE", "INHERITED", "ConfigurationTrouble", "Launch", "launch_of", "refers_to"]
@@ -26,7 +27,7 @@ HOST_IMAGE = "kaptain.local/host"
 """The image of pods that bring their own interpreter in `command` and need no code folder."""
 
 INHERITED = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_.*|XDG_.*"
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_.*|XDG_.*"
     r"|SSL_CERT_.*|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:https?_proxy|no_proxy|all_proxy)"
     r"|CUDA_(HOME|PATH).*|NVIDIA_.*|PIP_.*|UV_.*|PYTHONDONTWRITEBYTECODE"
 )
@@ -92,6 +93,7 @@ def launch_of(
     environment = {name: value for name, value in inherited.items() if INHERITED.fullmatch(name)}
     environment.update(image_environment)
     environment.update(_threads(container))
+    environment.update(_devices(pod))
     own = _environment(pod, container, lookup)
     environment.update({name: volumes.localise(value) for name, value in own.items()})
     # Expanded by the container's own variables only, as Kubernetes does, which knows no others.
@@ -183,6 +185,12 @@ def _expand(text: str, environment: Mapping[str, str]) -> str:
     return _REFERENCE.sub(
         lambda match: "$" if match[0] == "$$" else environment.get(match[1], match[0]), text
     )
+
+
+def _devices(pod: Mapping[str, Any]) -> dict[str, str]:
+    """Shows a pod its own devices only; a pod that brings its own program isn't kept from any."""
+    given = assigned(pod)
+    return {VISIBLE_VARIABLE: ",".join(given)} if given or refers_to(pod) else {}
 
 
 def _threads(container: Mapping[str, Any]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -27,6 +28,7 @@ _CONFIG_KEY_RULE = (
     "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', "
     "regex used for validation is '[-._a-zA-Z0-9]+')"
 )
+_DOCKER_KEY = ".dockerconfigjson"
 _FIXED_IN_JOB = ("completions", "selector", "template", "completionMode", "podFailurePolicy")
 _FIXED_IN_POD = (
     "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
@@ -46,6 +48,7 @@ def check_new(kind: Kind, manifest: Object) -> None:
         raise _wrong(kind, metadata["name"], "metadata.name", metadata["name"], trouble)
     _check_labels(kind, metadata)
     _check_annotations(kind, metadata)
+    _check_owners(kind, metadata)
     if check := _CHECKS.get(kind.kind):
         check(kind, manifest)
 
@@ -155,6 +158,28 @@ def _check_config(kind: Kind, manifest: Object) -> None:
         raise _too_long(kind, name, "data", _MOST_DATA)
 
 
+def _check_owners(kind: Kind, metadata: Mapping[str, Any]) -> None:
+    for owner in metadata.get("ownerReferences") or ():
+        for key in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(key):
+                message = 'Invalid value: "": must not be empty'
+                raise invalid(kind, metadata["name"], f"metadata.ownerReferences.{key}", message)
+
+
+def _check_secret(kind: Kind, manifest: Object) -> None:
+    _check_config(kind, manifest)
+    if manifest.get("type") != "kubernetes.io/dockerconfigjson":
+        return
+    name, data, field = manifest["metadata"]["name"], manifest.get("data") or {}, _DOCKER_KEY
+    if field not in data:
+        raise invalid(kind, name, f"data[{field}]", "Required value", "FieldValueRequired")
+    try:
+        json.loads(_content(kind, data[field]))
+    except ValueError:
+        message = 'Invalid value: "<secret contents redacted>": invalid JSON'
+        raise invalid(kind, name, f"data[{field}]", message) from None
+
+
 def _content(kind: Kind, value: Any) -> bytes:
     if kind.kind != "Secret":
         return str(value).encode()
@@ -218,7 +243,7 @@ _CHECKS: Mapping[str, Callable[[Kind, Object], None]] = {
     "Pod": _check_pod,
     "Job": _check_job,
     "ConfigMap": _check_config,
-    "Secret": _check_config,
+    "Secret": _check_secret,
 }
 _CHANGES: Mapping[str, Callable[[Kind, Object, Object], None]] = {
     "Pod": _check_change_of_pod,

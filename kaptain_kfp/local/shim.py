@@ -35,18 +35,28 @@ _PATIENCE_SECONDS = 1.0
 _REPORT_BYTES = 65536
 
 
-def write_new(path: str, content: dict[str, Any]) -> bool:
-    """Makes a file with its whole content at once; False where it is there already."""
+def write_draft(path: str, content: dict[str, Any]) -> str:
+    """Writes a file's whole content beside it; returns where."""
     draft = f"{path}.{os.getpid()}"
     try:
         with open(draft, "w", encoding="utf-8") as file:  # noqa: PTH123
             json.dump(content, file)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(draft)  # noqa: PTH108
+        raise
+    return draft
+
+
+def write_new(path: str, content: dict[str, Any]) -> bool:
+    """Makes a file with its whole content at once; False where it is there already."""
+    draft = write_draft(path, content)
+    try:
         os.link(draft, path)
     except FileExistsError:
         return False
     finally:
-        if os.path.exists(draft):  # noqa: PTH110
-            os.unlink(draft)  # noqa: PTH108
+        os.unlink(draft)  # noqa: PTH108
     return True
 
 
@@ -124,7 +134,8 @@ def write_patiently(path: str, content: dict[str, Any]) -> None:
     """Writes a note; on a full disk it waits for room, since nobody else knows what to write."""
     while True:
         try:
-            write_new(path, content)
+            # The kubelet may end the shim as soon as it sees the note: nothing may be left to do.
+            os.replace(write_draft(path, content), path)  # noqa: PTH105
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise

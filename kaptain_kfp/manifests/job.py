@@ -7,7 +7,14 @@ from typing import Any
 
 from kaptain_kfp.specs import ResourcesSpec
 
-__all__ = ["RESTRICTED_CONTAINER", "RESTRICTED_POD", "container", "job", "pod_template"]
+__all__ = [
+    "GPU_RESOURCE",
+    "RESTRICTED_CONTAINER",
+    "RESTRICTED_POD",
+    "container",
+    "job",
+    "pod_template",
+]
 
 RESTRICTED_POD: Mapping[str, Any] = {
     "runAsNonRoot": True,
@@ -21,7 +28,8 @@ RESTRICTED_CONTAINER: Mapping[str, Any] = {
 }
 """Each container's part of it."""
 
-_GPU = "nvidia.com/gpu"
+GPU_RESOURCE = "nvidia.com/gpu"
+"""What GPUs are called among a container's resources."""
 
 
 def job(
@@ -151,10 +159,14 @@ def _literal(text: str) -> str:
 
 
 def _resources(spec: ResourcesSpec) -> dict[str, Any]:
-    requests = {"cpu": spec.cpu_request, "memory": spec.memory_request, _GPU: spec.gpu_request}
-    limits = {"cpu": spec.cpu_limit, "memory": spec.memory_limit, _GPU: spec.gpu_limit}
+    requests = {
+        "cpu": spec.cpu_request,
+        "memory": spec.memory_request,
+        GPU_RESOURCE: spec.gpu_request,
+    }
+    limits = {"cpu": spec.cpu_limit, "memory": spec.memory_limit, GPU_RESOURCE: spec.gpu_limit}
     # Extended resources can't be requested without the same limit.
-    limits[_GPU] = requests[_GPU] = spec.gpu_limit or spec.gpu_request
+    limits[GPU_RESOURCE] = requests[GPU_RESOURCE] = spec.gpu_limit or spec.gpu_request
     wanted = {
         word: {key: value for key, value in amounts.items() if value not in (None, "0")}
         for word, amounts in (("requests", requests), ("limits", limits))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from kaptain_kfp.model.frameworks import ModelFramework
 from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
 
 from . import names
+from .forms import TrainingForm
 from .job import container, job, pod_template
 from .replicated import replicated_job
+from .trainjob import runtime_of, train_job
 
 __all__ = ["training_environment", "training_job"]
 
@@ -18,6 +20,7 @@ _KIND_WORDS: dict[str, names.KindWord] = {
     "Job": "job",
     "TFJob": "tfjob",
     "PyTorchJob": "pytorchjob",
+    "TrainJob": "trainjob",
 }
 
 
@@ -33,10 +36,12 @@ def training_job(
     workers: int,
     resources: ResourcesSpec,
     policy: PolicySpec,
+    api: TrainingForm = "operator",
+    main_file: str = "",
 ) -> dict[str, Any]:
     """Returns the manifest of the workload that trains a model.
 
-    TensorFlow trains in a TFJob, PyTorch in a PyTorchJob, all else in a Job of one pod.
+    TensorFlow trains in a TFJob, PyTorch in a PyTorchJob or TrainJob, all else in a Job of one pod.
 
     Args:
         model: The model.
@@ -48,10 +53,18 @@ def training_job(
         upload_uri: Where the trained model goes.
         workers: Replicas of a TFJob or PyTorchJob, the chief included.
         resources: For each replica.
-        policy: Timeout and ttl.
+        policy: Timeout and ttl; a TrainJob has no ttl.
+        api: Whose training jobs, see `training_form`.
+        main_file: The script, as the image has it; TrainJobs need to know.
+
+    Raises:
+        OperatorMissingError: Kubeflow Trainer can't train models of that framework.
     """
     labels = names.labels_for(model.id, revision=identity.revision, run_id=run_id)
     framework = ModelFramework.of(model.framework)
+    kind: Literal["TFJob", "PyTorchJob", "TrainJob", "Job"] = framework.job_kind
+    if api != "operator" and kind != "Job":
+        kind, arguments = "TrainJob", [main_file, *arguments]
     main = container(
         name=framework.container_name,
         image=image,
@@ -59,7 +72,7 @@ def training_job(
         environment=training_environment(framework, resources, upload_uri, phase="train"),
         resources=resources,
     )
-    kind_word = _KIND_WORDS[framework.job_kind]
+    kind_word = _KIND_WORDS[kind]
     common: dict[str, Any] = {
         "name": names.workload_name(model.name, kind_word, identity.suffix),
         "namespace": namespace,
@@ -67,11 +80,14 @@ def training_job(
         "annotations": {names.ANNOTATION_MODEL_ID: model.id},
         "template": pod_template(main, labels=labels),
         "deadline_seconds": policy.timeout_seconds,
-        "ttl_seconds_after_finished": policy.ttl_seconds_after_finished,
     }
-    if framework.job_kind == "Job":
-        return job(**common)
-    return replicated_job(framework.job_kind, workers=workers, **common)
+    if api != "operator" and kind == "TrainJob":
+        runtime = runtime_of(framework)
+        return train_job(api, runtime=runtime, command=("torchrun",), workers=workers, **common)
+    common["ttl_seconds_after_finished"] = policy.ttl_seconds_after_finished
+    if kind == "TFJob" or kind == "PyTorchJob":
+        return replicated_job(kind, workers=workers, **common)
+    return job(**common)
 
 
 def training_environment(

@@ -26,7 +26,7 @@ from .meta import ModelMeta
 from .plans import Plan, plan_build, plan_of, plan_train
 from .resources import Resources
 from .states import ModelState, ModelStatus, fold, newer_runs
-from .validation import defined, require
+from .validation import check_gpus, defined, require
 from .world import World, world_of
 
 __all__ = ["Model"]
@@ -275,6 +275,7 @@ class Model:
             ttl_seconds_after_finished,
             force_cleanup,
             timeout,
+            training_api=self.config.training_api,
         )
         content = Content.of(self._definition(), self.config)
         return self._run(self._enter("train"), plan, content, verbose, wait)
@@ -398,10 +399,11 @@ class Model:
             max_concurrency=max_concurrency,
             enabled=enabled,
         )
-        plan = plan_of(action, arguments)
+        plan = plan_of(action, arguments, self.config.training_api)
         title = f"{self.id} {action}, {when.text}" if name is None else require("name", name)
         content = Content.of(self._definition(), self.config)
         world = self._enter("schedule")
+        self._check_gpus(plan, world)
         return schedule(world, self._records(), plan, content, when, title)
 
     def schedules(self) -> list[ScheduleHandle]:
@@ -473,9 +475,14 @@ class Model:
             requirements=self.requirements,
         )
 
+    def _check_gpus(self, plan: Plan, world: World) -> None:
+        together = plan.workers if self.framework.job_kind != "Job" else 1
+        check_gpus(plan.replica, together, world.gpus)
+
     def _run(
         self, world: World, plan: Plan, content: Content, verbose: bool | None, wait: bool
     ) -> bool:
+        self._check_gpus(plan, world)
         model = content.send(world.store, world.store_spec)
         records = self._records()
         self._last_run = submit(world, records, plan, content.definition, model)

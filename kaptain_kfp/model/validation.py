@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kaptain_kfp import envs
+from kaptain_kfp.config import TrainingApi
 from kaptain_kfp.exceptions import (
     InvalidModelProperty,
     ModelValidationException,
@@ -17,6 +18,7 @@ from .resources import Resources
 from .values import check_flag, to_text
 
 __all__ = [
+    "check_gpus",
     "checked_arguments",
     "checked_policy",
     "checked_resources",
@@ -118,7 +120,10 @@ def checked_workers(workers: object) -> int:
 
 
 def checked_policy(
-    timeout: int | None, ttl_seconds_after_finished: int | None, force_cleanup: bool | None
+    timeout: int | None,
+    ttl_seconds_after_finished: int | None,
+    force_cleanup: bool | None,
+    training_api: TrainingApi = "auto",
 ) -> PolicySpec:
     """Returns how long the work may take, and what becomes of it; None asks the environment.
 
@@ -132,7 +137,35 @@ def checked_policy(
         ttl = _whole("ttl_seconds_after_finished", ttl, 0)
     force = envs.KAPTAIN_SDK_FORCE_CLEANUP if force_cleanup is None else force_cleanup
     limits = {} if timeout is None else {"timeout_seconds": _whole("timeout", timeout, 1)}
-    return PolicySpec(ttl_seconds_after_finished=ttl, force_cleanup=bool(force), **limits)
+    return PolicySpec(
+        ttl_seconds_after_finished=ttl,
+        force_cleanup=bool(force),
+        training_api=training_api,
+        **limits,
+    )
+
+
+def check_gpus(resources: ResourcesSpec, replicas: int, present: Callable[[], int | None]) -> None:
+    """Sees that there are as many GPUs as the replicas of a job ask for together.
+
+    Args:
+        resources: Of each replica.
+        replicas: How many there are at once.
+        present: Asks how many GPUs there are; None where only the cluster's scheduler can tell.
+
+    Raises:
+        ModelValidationException: There are fewer.
+    """
+    each = int(resources.gpu_limit or 0)
+    there = present() if each else None
+    if there is None or each * replicas <= there:
+        return
+    asked = f"gpus={each}" + (f" for each of {replicas} workers" if replicas > 1 else "")
+    raise ModelValidationException(
+        f"{asked}: this machine has {there or 'no'} GPU{'s' if there != 1 else ''}.",
+        reason="InsufficientGpus",
+        hint="Ask for fewer GPUs or workers, or see what nvidia-smi and CUDA_VISIBLE_DEVICES say.",
+    )
 
 
 def _whole(name: str, value: object, least: int, most: int | None = None) -> int:

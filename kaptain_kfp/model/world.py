@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from kaptain_kfp.cluster.base import Cluster
@@ -9,6 +10,7 @@ from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.config import Config, Target, resolve_target, store_uri
 from kaptain_kfp.exceptions import ConfigurationError
 from kaptain_kfp.image.local import LocalImages
+from kaptain_kfp.local.devices import gpus_of_machine
 from kaptain_kfp.runs.base import Runner
 from kaptain_kfp.runs.local import LocalRunner
 from kaptain_kfp.specs import StoreSpec
@@ -40,6 +42,10 @@ class World:
     def store_spec(self) -> StoreSpec:
         """How steps find the store."""
         return StoreSpec(uri=self.store.uri)
+
+    def gpus(self) -> int | None:
+        """Returns how many GPUs work may have; None where only the cluster's scheduler knows."""
+        return len(gpus_of_machine(os.environ)) if self.target.name == "local" else None
 
 
 def world_of(config: Config) -> World:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kaptain_kfp.components.identity import RUN_VARIABLE
 from kaptain_kfp.local.controllers.run import EXECUTOR_LABEL
+from kaptain_kfp.local.devices import VISIBLE_VARIABLE
 from kaptain_kfp.local.podspec import HOST_IMAGE
 
 from .launcher import HOME_VARIABLE, NAMESPACE_VARIABLE
@@ -33,8 +34,10 @@ def executor_template(
         grace_seconds: How long its processes have after SIGTERM.
     """
     told = {HOME_VARIABLE: str(home), "PYTHONUNBUFFERED": "1", **environment}
-    if "PYTHONPATH" in os.environ:
-        told.setdefault("PYTHONPATH", os.environ["PYTHONPATH"])
+    # The second also for a supervisor that a step may have to start.
+    for name in ("PYTHONPATH", VISIBLE_VARIABLE):
+        if name in os.environ:
+            told.setdefault(name, os.environ[name])
     fields = {
         # the run's name
         RUN_VARIABLE: f"metadata.labels['{EXECUTOR_LABEL}']",

@@ -1,7 +1,8 @@
 """The program that executes one pipeline run on this machine, by `kfp.local`.
 
 Run as ``python -m kaptain_kfp.runs.local_executor`` in a pod of its own. Exit code 0: the pipeline
-succeeded; 1: it failed. Killed, it may be run again: steps find by name what they began.
+succeeded; 1: it failed; 137: one of its steps was killed, which counts as if it had been itself.
+Then it is run again: steps find by name what they began.
 """
 
 from __future__ import annotations
@@ -20,17 +21,33 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from kaptain_kfp.components.identity import RUN_VARIABLE
+from kaptain_kfp.components.identity import DAG_VARIABLE, RUN_VARIABLE, TASK_VARIABLE
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 
 from .launcher import HOME_VARIABLE, NAMESPACE_VARIABLE
 from .local_output import ReadableOutput, without_colour
-from .local_spec import KubeflowRun, with_own_components
+from .local_spec import STEP_PROGRAM, KubeflowRun, with_own_components
 
 __all__ = ["main"]
 
 _LAST_WORDS_SECONDS = 1.0
+
+_KILLED = 137
+_BEGAN = ".began"
+_START_STEP = f"""#!/bin/sh
+export {TASK_VARIABLE}="$1" {DAG_VARIABLE}="$2"
+shift 2
+: > "$0.$$"{_BEGAN}
+"$@"
+code=$?
+case $code in
+  137|143) ;;
+  *) rm -f "$0.$$"{_BEGAN} ;;
+esac
+exit $code
+"""
+"""What is left of a step that didn't come to its own end (SIGKILL, SIGTERM) is its file."""
 
 
 def main() -> int:
@@ -46,7 +63,14 @@ def main() -> int:
     os.environ["TMPDIR"] = str(scratch)
     try:
         _use_wrapped_interpreter(scratch)
-        return _execute(_prepared(run), run["spec"].get("parameters", {}), folder / "artifacts")
+        _write_program(scratch / STEP_PROGRAM, _START_STEP)
+        parameters = run["spec"].get("parameters", {})
+        code = _execute(_prepared(run), parameters, folder / "artifacts")
+        # In a Kubeflow a step that is killed has failed.
+        if code and any(scratch.glob(f"*{_BEGAN}")) and "kubeflow" not in run["spec"]:
+            print("A step was killed; the run is executed again.", file=sys.stderr, flush=True)
+            return _KILLED
+        return code
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -122,11 +146,14 @@ def _use_wrapped_interpreter(folder: Path) -> None:
     command, also within the values of its parameters. With a wrapper of that very name in PATH
     there is nothing to replace, and paths with blanks work.
     """
-    wrapper = folder / "python3"
-    wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
-    wrapper.chmod(0o700)
+    _write_program(folder / "python3", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     sys.executable = "python3"
+
+
+def _write_program(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o700)
 
 
 if __name__ == "__main__":

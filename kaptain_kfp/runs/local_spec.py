@@ -3,8 +3,8 @@
 `kfp.local` files the outputs of a step under the name of its *component*, so two tasks of one
 component overwrite each other, and gives a step an id that is new at every execution. Here each
 task gets a component and an executor of its own, named by its path through the pipeline, and is
-told in environment variables that path, and which iterations of loops it is in: so a step can be
-recognised when the run is executed once more.
+started by `STEP_PROGRAM`, which is told that path and which iterations of loops it is in: so a step
+can be recognised when the run is executed once more.
 
 `kfp.local` ignores the platform spec, and knows nothing of how Kubeflow runs a step: where one of
 them matters, the step's command goes through the launcher (`kaptain_kfp.runs.launcher`).
@@ -18,12 +18,13 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from kaptain_kfp.components.identity import DAG_VARIABLE, TASK_VARIABLE
-
 from .launcher import DAG_MARKER
 from .step_pod import NAMED, executors_of, needs_pod
 
-__all__ = ["KubeflowRun", "with_own_components"]
+__all__ = ["STEP_PROGRAM", "KubeflowRun", "resource_name_of", "with_own_components"]
+
+STEP_PROGRAM = "kaptain-step"
+"""What starts every step: called with the step's path, the pipeline's name, and the command."""
 
 _PIPELINE_NAME = "{{$.pipeline_job_name}}"
 _LAUNCHER = ("python3", "-m", "kaptain_kfp.runs.launcher")
@@ -59,7 +60,7 @@ class KubeflowRun:
         return cls(
             run_id=run_id,
             name=spec.get("displayName", ""),
-            resource_name=f"{pipeline}-{run_id[:5]}",
+            resource_name=resource_name_of(run),
             created=created,
             scheduled=spec.get("scheduledAt", created),
             pipeline_root=f"{root}/{pipeline}/{run_id}",
@@ -84,6 +85,12 @@ class KubeflowRun:
         ):
             text = text.replace(f"{{{{$.{placeholder}}}}}", value)
         return text
+
+
+def resource_name_of(run: Mapping[str, Any]) -> str:
+    """Returns what the object is called that executes a Run in a Kubeflow."""
+    pipeline = run["spec"]["pipelineSpec"]["pipelineInfo"]["name"]
+    return f"{pipeline}-{run['metadata']['name'][:5]}"
 
 
 def with_own_components(
@@ -144,9 +151,9 @@ class _OwnComponents:
         if "container" in executor:
             container = executor["container"]
             # Placeholders are filled in within the command only.
-            told = [f"{TASK_VARIABLE}={'.'.join(path)}", f"{DAG_VARIABLE}={_PIPELINE_NAME}"]
+            told = [STEP_PROGRAM, ".".join(path), _PIPELINE_NAME]
             launcher = self._launcher(self.settings.get(label, {}), component, task)
-            container["command"] = ["env", *told, *launcher, *container.get("command", ())]
+            container["command"] = [*told, *launcher, *container.get("command", ())]
         self.executors[own_label] = executor
 
     def _launcher(

@@ -1,7 +1,7 @@
 """The contract of `Cluster`, as tests: this machine and Kubernetes have to pass the same ones.
 
 Subclass `ClusterContract` in a test module and give it a fixture `cluster`, an empty one of the
-kind that is held to the contract, in which pods really run.
+kind that is held to the contract. Where no pods run in it, say so by `pods_run`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -30,6 +30,18 @@ class ClusterContract:
 
     image = "kaptain.local/host"
     """An image with ``sh``."""
+
+    unknown_run_is_cancelled = True
+    """What the cluster says of a pipeline run that it doesn't know."""
+
+    pods_run = True
+    """Whether there is a kubelet; without one, pods are made but never start."""
+
+    @pytest.fixture
+    def running_pods(self) -> None:
+        """For tests in which pods have to run."""
+        if not self.pods_run:
+            pytest.skip("there is nothing that runs pods")
 
     def job(self, cluster: Cluster, script: str, *, model: str = "dev/m", **spec: Any) -> Manifest:
         """Returns a Job that runs a shell script."""
@@ -64,6 +76,7 @@ class ClusterContract:
             assert time.monotonic() < deadline, f"never: {what}"
             time.sleep(0.01)
 
+    @pytest.mark.usefixtures("running_pods")
     def test_apply_creates_and_get_finds(self, cluster: Cluster) -> None:
         manifest = self.job(cluster, "true")
         ref = cluster.apply(manifest)
@@ -72,6 +85,7 @@ class ClusterContract:
         assert cluster.get(ref)["metadata"]["labels"] == manifest["metadata"]["labels"]
         assert self.finish(cluster, ref) is Phase.SUCCEEDED
 
+    @pytest.mark.usefixtures("running_pods")
     def test_apply_adopts_what_it_made(self, cluster: Cluster) -> None:
         manifest = self.job(cluster, "true")
         first = cluster.apply(manifest)
@@ -80,6 +94,7 @@ class ClusterContract:
         assert cluster.apply(manifest) == first, "also once it is over"
         assert len(cluster.pods(first)) == 1
 
+    @pytest.mark.usefixtures("running_pods")
     def test_apply_never_touches_what_is_another_models(self, cluster: Cluster) -> None:
         manifest = self.job(cluster, "true", model="dev/mnist")
         ref = cluster.apply(manifest)
@@ -163,6 +178,30 @@ class ClusterContract:
         with pytest.raises(Enough):
             cluster.wait(ref, lambda found: False, PATIENCE, tick)
 
+    @pytest.mark.usefixtures("running_pods")
+    def test_attend_sees_the_workload_with_its_pods(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "sleep 1.5; exit 7"))
+        calls = 0
+        phases: list[str] = []
+
+        def over(workload: Manifest, pods: Sequence[Manifest]) -> bool:
+            nonlocal calls
+            calls += 1
+            phases.extend(str(pod["status"]["phase"]) for pod in pods)
+            return verdict_of(workload).phase is not Phase.ACTIVE and phases[-1:] == ["Failed"]
+
+        workload, pods = cluster.attend(ref, over, PATIENCE)
+        assert ResourceRef.of(workload) == ref
+        (pod,) = pods
+        assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 7
+        assert "Running" in phases
+        assert calls > 3, "at every change, and about once a second"
+
+    def test_attend_gives_up_in_time(self, cluster: Cluster) -> None:
+        ref = cluster.apply(self.job(cluster, "true", suspend=True))
+        with pytest.raises(TimeoutError, match=ref.name):
+            cluster.attend(ref, lambda found, pods: bool(pods), 0.2)
+
     def test_wait_notices_a_deletion(self, cluster: Cluster) -> None:
         ref = cluster.apply(self.job(cluster, "true", suspend=True))
         timer = threading.Timer(0.2, lambda: cluster.delete(ref))
@@ -171,6 +210,7 @@ class ClusterContract:
             cluster.wait(ref, lambda found: False, PATIENCE)
         timer.join()
 
+    @pytest.mark.usefixtures("running_pods")
     def test_logs_are_followed_to_the_end(self, cluster: Cluster) -> None:
         ref = cluster.apply(self.job(cluster, "echo one; sleep 0.3; echo two; printf three"))
         self.eventually(lambda: cluster.pods(ref), "a pod")
@@ -179,6 +219,7 @@ class ClusterContract:
         assert list(cluster.logs(pod)) == ["one", "two", "three"]
         assert cluster.log_tail(pod, 2) == "two\nthree"
 
+    @pytest.mark.usefixtures("running_pods")
     def test_a_failure_and_its_exit_code(self, cluster: Cluster) -> None:
         ref = cluster.apply(self.job(cluster, "echo no; exit 7"))
         assert self.finish(cluster, ref) is Phase.FAILED
@@ -186,6 +227,7 @@ class ClusterContract:
         state = pod["status"]["containerStatuses"][0]["state"]
         assert state["terminated"]["exitCode"] == 7
 
+    @pytest.mark.usefixtures("running_pods")
     def test_events_tell_what_happened(self, cluster: Cluster) -> None:
         ref = cluster.apply(self.job(cluster, "exit 1"))
         self.finish(cluster, ref)
@@ -204,5 +246,5 @@ class ClusterContract:
         self.eventually(lambda: not list(cluster.list("Pod")), "no pod is left")
         cluster.delete(ref)
 
-    def test_an_unknown_run_counts_as_cancelled(self, cluster: Cluster) -> None:
-        assert cluster.run_cancelled(str(uuid.uuid4())) is True
+    def test_what_became_of_an_unknown_run(self, cluster: Cluster) -> None:
+        assert cluster.run_cancelled(str(uuid.uuid4())) is self.unknown_run_is_cancelled

@@ -36,7 +36,10 @@ IMPORTS = [
     "from kaptain.platform.config.s3 import S3ConfigurationProvider",
     "from kaptain.platform.metadata_util import MetadataUtil",
     "from kaptain.platform.model_export_util import ModelExportUtil",
-    "from kaptain.utilities import sanitize_string",
+    "from kaptain.platform.serving.packaging.artifact_builder import TorchServingArtifactBuilder",
+    "from kaptain.platform.serving.transformer import Transformer",
+    "from kaptain.utilities import blank, none_or_blank, sanitize_string",
+    "from kaptain.utilities import MyFormatter, set_logging_format",
     "from kaptain import envs, utils",
     "import kaptain.model.models as models; models.Model",
 ]

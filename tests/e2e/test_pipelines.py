@@ -69,6 +69,7 @@ def submit(make_model: MakeModel) -> Submit:
     return Submit(make_model)
 
 
+@pytest.mark.fault("two tasks of one component")
 def test_two_tasks_of_one_component_are_two_jobs(submit: Submit) -> None:
     build, train = published("build-image"), published("train")
 
@@ -87,6 +88,7 @@ def test_two_tasks_of_one_component_are_two_jobs(submit: Submit) -> None:
     assert len(revisions) == 2
 
 
+@pytest.mark.fault("one component in a loop")
 def test_every_iteration_of_a_loop_is_its_own_job(submit: Submit) -> None:
     build, train = published("build-image"), published("train")
 

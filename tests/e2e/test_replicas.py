@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,7 @@ from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.exceptions import ScriptFailedError, WorkloadTimeoutError
 from kaptain_kfp.testing.homes import pod_processes
 
-from .conftest import MakeModel
-
-Eventually = Callable[[Callable[[], object], str], None]
+from .conftest import Eventually, MakeModel
 
 # The ranks meet through plain sockets at the master's address.
 MEETING = """

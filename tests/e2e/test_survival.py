@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,55 +20,10 @@ from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.runs.base import RunState
 from kaptain_kfp.testing.homes import end_home, pod_processes, supervisor_pid
 
-from .conftest import MakeModel
-
-Eventually = Callable[[Callable[[], object], str], None]
-
-# Counts its starts, then waits until the test opens the gate.
-GATED = """
-import os, pathlib, sys, time
-place = pathlib.Path({place!r})
-with (place / "starts").open("a") as file:
-    file.write("x")
-print("at work", flush=True)
-while not (place / "gate").exists():
-    time.sleep(0.02)
-print("accuracy=0.75", flush=True)
-"""
+from .conftest import Eventually, Gate, MakeModel, processes_of
 
 
-class Gate:
-    def __init__(self, place: Path) -> None:
-        self.script = GATED.format(place=str(place))
-        self._place = place
-
-    @property
-    def starts(self) -> int:
-        counter = self._place / "starts"
-        return len(counter.read_text()) if counter.exists() else 0
-
-    def open(self) -> None:
-        (self._place / "gate").touch()
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    return Gate(tmp_path)
-
-
-def processes_of(home: Path, what: str) -> list[int]:
-    """Returns the processes of pods whose command line holds a word."""
-    found = []
-    for pid in pod_processes(home):
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if what in command:
-            found.append(pid)
-    return found
-
-
+@pytest.mark.fault("executor of a run killed")
 def test_executor_and_supervisor_killed_in_mid_train_the_one_job_is_found_again(
     make_model: MakeModel, gate: Gate, kaptain_home: Path, eventually: Eventually
 ) -> None:
@@ -102,6 +56,7 @@ def test_executor_and_supervisor_killed_in_mid_train_the_one_job_is_found_again(
     assert not pod_processes(kaptain_home)
 
 
+@pytest.mark.fault("SIGTERM of a component, the run goes on")
 def test_a_step_that_gets_sigterm_leaves_the_job_of_a_run_that_goes_on(
     make_model: MakeModel, gate: Gate, kaptain_home: Path, eventually: Eventually
 ) -> None:
@@ -123,6 +78,7 @@ def test_a_step_that_gets_sigterm_leaves_the_job_of_a_run_that_goes_on(
     assert gate.starts == 1
 
 
+@pytest.mark.fault("SIGTERM of a component, the run is cancelled")
 def test_a_cancelled_run_leaves_nothing_running(
     make_model: MakeModel, gate: Gate, kaptain_home: Path, eventually: Eventually
 ) -> None:
@@ -144,6 +100,7 @@ def test_a_cancelled_run_leaves_nothing_running(
     run.cancel()  # once more is no error
 
 
+@pytest.mark.fault("SIGTERM of a component, the run is cancelled")
 def test_an_interrupt_cancels_the_run(
     make_model: MakeModel, gate: Gate, kaptain_home: Path, eventually: Eventually
 ) -> None:
@@ -203,6 +160,7 @@ def test_a_killed_notebook_is_attached_and_waited_for(
     assert model.hyperparameters == {"--C": 0.5}
 
 
+@pytest.mark.fault("SIGTERM of a component, the run is cancelled")
 def test_a_killed_notebook_is_attached_and_cancelled(
     killed_notebook: Path, gate: Gate, kaptain_home: Path
 ) -> None:
@@ -224,6 +182,7 @@ def test_two_models_at_once(make_model: MakeModel, project: Path, kaptain_home: 
     assert two.metrics is not None and two.metrics["m"]["latest"] == 2.0
 
 
+@pytest.mark.fault("one model trained by two processes at once")
 def test_one_model_trained_twice_at_once(make_model: MakeModel, kaptain_home: Path) -> None:
     model = make_model("import sys; print('c=' + sys.argv[1].split('=')[1])")
     assert model.train({"--C": 1}, wait=False)

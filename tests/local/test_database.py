@@ -192,6 +192,7 @@ def test_a_newer_version_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no database\n" * 500])
+@pytest.mark.fault("database corrupt")
 def test_a_damaged_file_is_kept_aside_and_named(tmp_path: Path, content: bytes) -> None:
     damaged = tmp_path / "kaptain.db"
     damaged.write_bytes(content)
@@ -216,6 +217,7 @@ def damage(database: Database) -> None:
         file.write(b"\xff" * 400_000)
 
 
+@pytest.mark.fault("database corrupt")
 def test_damage_is_met_while_in_use(tmp_path: Path) -> None:
     database = Database(tmp_path)
     damage(database)
@@ -239,6 +241,7 @@ def test_only_the_damaged_file_is_set_aside(tmp_path: Path) -> None:
     assert names(first) == names(second) == ["new"]
 
 
+@pytest.mark.fault("database corrupt")
 def test_many_meet_the_damage_at_once(tmp_path: Path) -> None:
     (tmp_path / "kaptain.db").write_bytes(b"this is no database\n" * 500)
     ready = threading.Barrier(8)

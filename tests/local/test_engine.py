@@ -249,6 +249,7 @@ def test_nothing_outlives_a_delete(cluster: LocalCluster) -> None:
     assert not pod_processes(cluster.home.root)
 
 
+@pytest.mark.fault("script leaves background processes")
 def test_what_a_script_leaves_behind_ends_with_it(cluster: LocalCluster) -> None:
     ref = cluster.apply(job("leaves", "setsid sleep 1000 >/dev/null 2>&1 & echo done"))
     assert finish(cluster, ref).phase is Phase.SUCCEEDED
@@ -268,6 +269,7 @@ def test_a_polite_end_is_possible(cluster: LocalCluster, tmp_path: Path) -> None
     assert time.monotonic() - began < 15, "it must not wait for the end of the grace period"
 
 
+@pytest.mark.fault("supervisor killed")
 def test_a_killed_supervisor_is_replaced_and_finds_everything(cluster: LocalCluster) -> None:
     root = cluster.home.root
     marker = "echo started; sleep 1.5; echo ended"
@@ -282,6 +284,7 @@ def test_a_killed_supervisor_is_replaced_and_finds_everything(cluster: LocalClus
     assert supervisor_pid(root) != pid
 
 
+@pytest.mark.fault("shim killed")
 def test_a_killed_shim_is_a_lost_pod_and_its_process_goes(cluster: LocalCluster) -> None:
     policy = {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}
     once = 'if [ -e "$MARK" ]; then echo again; else touch "$MARK"; sleep 1000; fi'
@@ -301,6 +304,7 @@ def test_a_killed_shim_is_a_lost_pod_and_its_process_goes(cluster: LocalCluster)
     assert not pod_processes(cluster.home.root)
 
 
+@pytest.mark.fault("reboot: all processes gone at once, pids reused")
 def test_a_reboot_loses_processes_but_no_work(cluster: LocalCluster) -> None:
     root = cluster.home.root
     policy = {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}
@@ -348,6 +352,7 @@ def test_nothing_asked_for_is_forgotten_by_a_leaving_supervisor(
         assert finish(cluster, ref).phase is Phase.SUCCEEDED
 
 
+@pytest.mark.fault("newer version meets older supervisor")
 def test_an_older_supervisor_gives_way(cluster: LocalCluster) -> None:
     ref = cluster.apply(job("across", "sleep 1; echo done"))
     running(cluster, ref)

@@ -498,3 +498,41 @@ def test_secrets_come_and_go(machine: Machine) -> None:
     assert pod.exit_code() == 3
     assert pod.files.log.read_text() == "hush 20 ff 0a\n"
     assert not pod.has("volumes") and not pod.has("launch.json")
+
+
+ONE_GPU = {"limits": {"nvidia.com/gpu": "1"}}
+
+
+def test_devices_are_remembered_by_the_next_supervisor(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    machine.boot()
+    first = machine.pod(name="first", resources=ONE_GPU)
+    machine.until(lambda: first.phase == "Running", "the first has the device")
+    machine.boot()
+    second = machine.pod('test "$CUDA_VISIBLE_DEVICES" = 7', name="second", resources=ONE_GPU)
+    machine.until(lambda: second.now["status"].get("conditions"), "the second waits")
+    (scheduled,) = second.now["status"]["conditions"]
+    assert (scheduled["status"], scheduled["reason"]) == ("False", "Unschedulable")
+    machine.open_gate()
+    machine.until(lambda: second.phase == "Succeeded", "the second has it, too")
+    told = machine.objects.list("Event", fields="reason=FailedScheduling").items
+    assert [event["involvedObject"]["name"] for event in told] == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [("2", "OutOfnvidia.com/gpu"), ("half", "UnexpectedAdmissionError")],
+)
+def test_what_the_machine_cannot_give_is_refused(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, limit: str, reason: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    machine.boot()
+    pod = machine.pod(resources={"limits": {"nvidia.com/gpu": limit}})
+    machine.until(lambda: pod.phase == "Failed", "it is refused")
+    assert pod.now["status"]["reason"] == reason
+    assert not pod.files.folder.exists()
+    pod.delete()
+    machine.until(machine.empty, "nothing is left")

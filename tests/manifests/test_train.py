@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kaptain_kfp.local.podsecurity import violations
 from kaptain_kfp.local.podspec import launch_of
 from kaptain_kfp.manifests.names import identity
 from kaptain_kfp.manifests.train import training_job
@@ -145,3 +148,49 @@ def test_every_attempt_has_a_name_of_its_own() -> None:
     }
     assert len(names) == 3
     assert all(len(name) <= 52 for name in names)
+
+
+def pod_specs(manifest: Any) -> list[dict[str, Any]]:
+    """Returns every pod spec in a manifest, wherever it is."""
+    if isinstance(manifest, list):
+        return [spec for item in manifest for spec in pod_specs(item)]
+    if not isinstance(manifest, dict):
+        return []
+    own = [manifest] if "containers" in manifest else []
+    return own + pod_specs(list(manifest.values()))
+
+
+@given(
+    framework=st.sampled_from(["sklearn", "xgboost", "tensorflow", "pytorch"]),
+    workers=st.integers(1, 3),
+    amount=st.sampled_from([None, "1", "2"]),
+    arguments=st.lists(st.text(max_size=5), max_size=2),
+)
+def test_every_pod_passes_the_restricted_profile(
+    framework: str, workers: int, amount: str | None, arguments: list[str]
+) -> None:
+    made = training_job(
+        MODEL.model_copy(update={"framework": framework}),
+        identity=identity("run-1", "", "train"),
+        run_id="run-1",
+        namespace="ns",
+        image="me/mnist@sha256:0123",
+        arguments=arguments,
+        upload_uri="s3://bucket/m",
+        workers=workers,
+        resources=ResourcesSpec(gpu_limit=amount, cpu_request=amount),
+        policy=PolicySpec(),
+    )
+    found = pod_specs(made)
+    assert found
+    assert [violations(spec, "restricted") for spec in found] == [[]] * len(found)
+
+
+def test_a_pod_that_breaks_it_would_be_found() -> None:
+    made = job()
+    (spec,) = pod_specs(made)
+    spec["initContainers"] = [{"name": "i", "image": "i"}]
+    assert [text.split(" (")[0] for text in violations(spec, "restricted")] == [
+        "allowPrivilegeEscalation != false",
+        "unrestricted capabilities",
+    ]

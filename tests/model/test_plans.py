@@ -29,7 +29,14 @@ def test_plans_take_what_the_methods_take() -> None:
     of_method = dict(inspect.signature(Model.train).parameters)
     for name in ("self", "verbose", "wait"):
         del of_method[name]
-    assert list(of_method.values()) == list(inspect.signature(plan_train).parameters.values())
+    of_plan = dict(inspect.signature(plan_train).parameters)
+    del of_plan["training_api"]
+    assert list(of_method.values()) == list(of_plan.values())
+
+
+def test_the_training_api_is_that_of_the_configuration() -> None:
+    plan = plan_of("train", {"hyperparameters": {}}, "trainer")
+    assert plan.parameters["policy"]["training_api"] == "trainer"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +47,7 @@ def test_plans_take_what_the_methods_take() -> None:
         ("train", {}, "missing a required argument: 'hyperparameters'"),
         ("train", {"hyperparameters": {}, "wait": True}, "unexpected keyword argument 'wait'"),
         ("train", {"hyperparameters": {}, "workers": "x"}, "workers must be a whole number"),
+        ("train", {"hyperparameters": {}, "training_api": "auto"}, "'training_api'"),
         ("build", {"verbose": True}, "'verbose'"),
     ],
 )

@@ -39,7 +39,7 @@ def test_every_task_gets_a_component_and_an_executor_of_its_own() -> None:
     inner = made["components"]["comp-inner"]["dag"]["tasks"]["a"]
     assert inner["componentRef"]["name"] == "comp-inner.a"
     command = made["deploymentSpec"]["executors"]["exec-inner.a"]["container"]["command"]
-    assert command == ["env", "KAPTAIN_TASK=inner.a", "KAPTAIN_DAG={{$.pipeline_job_name}}", "sh"]
+    assert command == ["kaptain-step", "inner.a", "{{$.pipeline_job_name}}", "sh"]
 
 
 def test_the_compiled_pipeline_is_left_as_it_is() -> None:
@@ -103,7 +103,7 @@ def test_steps_of_kubeflow_go_through_the_launcher() -> None:
     made = with_own_components(nested(), namespace="team-a", kubeflow=KUBEFLOW)
     words = command_of(made, "exec-inner.a")
     assert words[:6] == [
-        *("env", "KAPTAIN_TASK=inner.a", "KAPTAIN_DAG={{$.pipeline_job_name}}"),
+        *("kaptain-step", "inner.a", "{{$.pipeline_job_name}}"),
         *("python3", "-m", "kaptain_kfp.runs.launcher"),
     ]
     assert json.loads(words[6]) == {

@@ -15,6 +15,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from . import EventNote, Manifest, Plan, Ref, controller_reference, parse_time, time_text
+from ._pods import alive as _alive
+from ._pods import has_condition as _condition
+from ._pods import leaving as _leaving
+from ._pods import phase as _phase
 
 __all__ = ["Addresses", "Replica", "ReplicaController"]
 
@@ -110,7 +114,9 @@ class ReplicaController(ABC):
         missing = [r for r in replicas if _name(manifest, r) not in known]
         if missing:
             created = tuple(self._service(manifest, replica) for replica in missing)
-            return Plan(create=created, status=status, requeue_at=over)
+            return Plan(
+                create=created, status=status, requeue_at=over, refusal="FailedCreateService"
+            )
         addresses = self._addresses(manifest, replicas, services)
         there = {pod["metadata"]["name"] for pod in pods}
         made = tuple(
@@ -124,7 +130,9 @@ class ReplicaController(ABC):
             EventNote("SuccessfulCreatePod", f"Created pod: {pod['metadata']['name']}")
             for pod in made
         )
-        return Plan(create=made, status=status, events=events, requeue_at=over)
+        return Plan(
+            create=made, status=status, events=events, requeue_at=over, refusal="FailedCreatePod"
+        )
 
     def replicas(self, manifest: Manifest) -> list[Replica]:
         """Returns the replicas that a job asks for, the deciding one first."""
@@ -301,20 +309,3 @@ def _role(pod: Manifest, roles: Sequence[str]) -> str:
 
 def _is_chief(pod: Manifest) -> bool:
     return pod["metadata"].get("labels", {}).get(f"{_LABEL}/job-role") == "master"  # type: ignore[no-any-return]
-
-
-def _phase(pod: Manifest) -> str:
-    return str((pod.get("status") or {}).get("phase", "Pending"))
-
-
-def _alive(pod: Manifest) -> bool:
-    return _phase(pod) not in ("Succeeded", "Failed") and not _leaving(pod)
-
-
-def _leaving(child: Manifest) -> bool:
-    return "deletionTimestamp" in child["metadata"]
-
-
-def _condition(manifest: Manifest, name: str) -> bool:
-    conditions = (manifest.get("status") or {}).get("conditions", ())
-    return any(c["type"] == name and c["status"] == "True" for c in conditions)

@@ -6,20 +6,21 @@ newer). Not imitated: Indexed completion, success policies.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from . import EventNote, Manifest, Plan, Ref, controller_reference, parse_time, time_text
+from . import EventNote, Manifest, Plan, Ref, parse_time, time_text
+from ._pods import has_condition as _condition
+from ._pods import phase as _phase
+from ._pods import pod_from, pod_suffix
 
 __all__ = ["CONTROLLER", "JobController"]
 
 _FIRST_BACKOFF = timedelta(seconds=10)
 _LONGEST_BACKOFF = timedelta(minutes=6)
-_SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 _DEADLINE_MESSAGE = "Job was active longer than specified deadline"
 _BACKOFF_MESSAGE = "Job has reached the specified backoff limit"
@@ -92,8 +93,8 @@ def _at_work(job: Manifest, count: _Count, now: datetime) -> Plan:
     events = tuple(
         EventNote("SuccessfulCreate", f"Created pod: {pod['metadata']['name']}") for pod in created
     )
-    status["active"] = len(count.active) + len(created)
-    return Plan(create=created, status=_tidy(status), events=events, requeue_at=over)
+    grown = _tidy({**status, "active": len(count.active) + len(created)})
+    return Plan(create=created, status=grown, events=events, requeue_at=over, refused_status=status)
 
 
 @dataclass(frozen=True)
@@ -214,39 +215,15 @@ def _after_the_end(job: Manifest, now: datetime) -> Plan:
 def _new_pods(job: Manifest, pods: Sequence[Manifest], missing: int) -> tuple[Manifest, ...]:
     """Returns the pods to make, with names that a second planner would choose, too."""
     taken = {pod["metadata"]["name"] for pod in pods}
+    name, uid = job["metadata"]["name"], job["metadata"]["uid"]
     created: list[Manifest] = []
     ordinal = 0
     while len(created) < missing:
-        name = f"{job['metadata']['name']}-{_suffix(job['metadata']['uid'], ordinal)}"
+        pod = pod_from(job, job["spec"]["template"], f"{name}-", pod_suffix(uid, ordinal))
         ordinal += 1
-        if name not in taken:
-            created.append(_pod(job, name))
+        if pod["metadata"]["name"] not in taken:
+            created.append(pod)
     return tuple(created)
-
-
-def _suffix(uid: str, ordinal: int) -> str:
-    digest = hashlib.sha256(f"{uid}/{ordinal}".encode()).digest()
-    return "".join(_SUFFIX_ALPHABET[byte % len(_SUFFIX_ALPHABET)] for byte in digest[:5])
-
-
-def _pod(job: Manifest, name: str) -> Manifest:
-    template = job["spec"]["template"]
-    metadata = template.get("metadata", {})
-    pod: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "generateName": f"{job['metadata']['name']}-",
-            "namespace": job["metadata"]["namespace"],
-            "labels": dict(metadata.get("labels", {})),
-            "ownerReferences": [controller_reference(job)],
-        },
-        "spec": deepcopy(dict(template["spec"])),
-    }
-    if metadata.get("annotations"):
-        pod["metadata"]["annotations"] = dict(metadata["annotations"])
-    return pod
 
 
 def _retry_at(count: _Count) -> datetime | None:
@@ -289,10 +266,6 @@ def _matches(rule: Manifest, pod: Manifest) -> bool:
     return bool((code in codes["values"]) == (codes["operator"] == "In"))
 
 
-def _phase(pod: Manifest) -> str:
-    return str((pod.get("status") or {}).get("phase", "Pending"))
-
-
 def _terminated(pod: Manifest) -> Manifest:
     for container in (pod.get("status") or {}).get("containerStatuses", ()):
         if "terminated" in container.get("state", {}):
@@ -306,11 +279,6 @@ def _exit_code(pod: Manifest) -> int | None:
 
 def _finished_at(pod: Manifest) -> datetime:
     return parse_time(_terminated(pod).get("finishedAt") or pod["metadata"]["creationTimestamp"])
-
-
-def _condition(manifest: Manifest, name: str) -> bool:
-    conditions = (manifest.get("status") or {}).get("conditions", ())
-    return any(c["type"] == name and c["status"] == "True" for c in conditions)
 
 
 def _new_condition(

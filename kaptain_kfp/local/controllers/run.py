@@ -2,9 +2,9 @@
 
 The executor says by its exit code how the pipeline ended. An executor that was killed, or whose
 machine restarted, has said nothing: another one takes the run up again, and its steps find the work
-that they had begun by its name. A run that is to be cancelled loses its executor first, then all
-workloads that carry its id; with ``spec.keepWorkloads`` these are left alone, as a Kubeflow that
-terminates a run leaves them.
+that they had begun by its name. A run that is to be cancelled loses its executor and all workloads
+that carry its id; one that failed loses those that still run. With ``spec.keepWorkloads`` these are
+left alone, as a Kubeflow leaves them.
 
 A run that is over begins again when ``spec.retries`` is raised: with executors of its own, that
 find what the earlier ones left in the run's folder.
@@ -77,18 +77,18 @@ def _executing(
 ) -> Plan:
     lost = [pod for pod in executors if _lost(pod)]
     ended = [pod for pod in executors if _phase(pod) in ("Succeeded", "Failed") and pod not in lost]
+    if ended and _phase(ended[-1]) == "Succeeded":
+        return _finished(run, "SUCCEEDED", now)
     if ended:
-        state = "SUCCEEDED" if _phase(ended[-1]) == "Succeeded" else "FAILED"
-        return _finished(run, state, now, None)
+        return _failed(run, workloads, now)
     if len(lost) < len(executors):
         executor = next(pod for pod in executors if pod not in lost)
         state = "RUNNING" if _phase(executor) == "Running" else "PENDING"
         return Plan(status=_status(run, state, now))
     if len(lost) >= _ATTEMPTS:
         message = f"its executor was killed {len(lost)} times; the last: {_why(lost[-1])}"
-        plan = _finished(run, "FAILED", now, {"reason": "ExecutorLost", "message": message})
-        unfinished = tuple(Ref.of(workload) for workload in workloads if not _over(workload))
-        return Plan(status=plan.status, events=plan.events, delete=unfinished)
+        error = {"reason": "ExecutorLost", "message": message}
+        return _failed(run, workloads, now, error)
     pod = _executor(run, 1 + max((_attempt(pod) for pod in executors), default=-1))
     event = EventNote("SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
     state = "RUNNING" if executors else "PENDING"
@@ -105,16 +105,34 @@ def _cancelled(
         return _executing(run, executors, workloads, now)
     gone = [*alive, *(workload for workload in workloads if not _over(workload))]
     if gone:
-        doomed = tuple(Ref.of(o) for o in gone if "deletionTimestamp" not in o["metadata"])
-        return Plan(status=_status(run, "CANCELING", now), delete=doomed)
-    return _finished(run, "CANCELED", now, None)
+        return Plan(status=_status(run, "CANCELING", now), delete=_to_delete(gone))
+    return _finished(run, "CANCELED", now)
 
 
 def _cancelling(run: Manifest) -> bool:
     return (run.get("status") or {}).get("state") == "CANCELING"
 
 
-def _finished(run: Manifest, state: str, now: datetime, error: Mapping[str, str] | None) -> Plan:
+def _failed(
+    run: Manifest,
+    workloads: Sequence[Manifest],
+    now: datetime,
+    error: Mapping[str, str] | None = None,
+) -> Plan:
+    """Ends what nobody waits for any more, and only then says that the run failed."""
+    gone = [workload for workload in workloads if not _over(workload)]
+    if gone:
+        return Plan(status=_status(run, "RUNNING", now), delete=_to_delete(gone))
+    return _finished(run, "FAILED", now, error)
+
+
+def _to_delete(objects: Sequence[Manifest]) -> tuple[Ref, ...]:
+    return tuple(Ref.of(o) for o in objects if "deletionTimestamp" not in o["metadata"])
+
+
+def _finished(
+    run: Manifest, state: str, now: datetime, error: Mapping[str, str] | None = None
+) -> Plan:
     status = _status(run, state, now)
     status["finishedAt"] = time_text(now)
     if error is not None:

@@ -25,7 +25,7 @@ from .provider import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["S3ConfigurationProvider", "S3Credentials"]
+__all__ = ["S3_VARIABLES", "S3ConfigurationProvider", "S3Credentials"]
 
 _DEFAULT_REGION = "us-east-1"
 
@@ -39,6 +39,9 @@ _VARIABLES = {
     "s3_force_path_style": "S3_FORCE_PATH_STYLE",
 }
 _REQUIRED = ("aws_access_key_id", "aws_secret_access_key")
+S3_VARIABLES = {variable: name in _REQUIRED for name, variable in _VARIABLES.items()}
+"""The environment variables that open a store, which its Secret holds: name → always there."""
+
 _CREDENTIALS = (*_REQUIRED, "aws_session_token")
 _FILE_REMEDY = (
     "It holds a line [default], then aws_access_key_id = ... and aws_secret_access_key = ... "

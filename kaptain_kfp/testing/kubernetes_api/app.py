@@ -23,14 +23,13 @@ from ..requests import CountingMiddleware, Requests
 from .answers import Answer, failure, refusal
 from .api import KubernetesApi
 from .calls import Call
-from .logs import Log, read_log
+from .logs import LineTimes, Log, has_ended, read_log
 from .paths import asked
 from .watches import EXPIRED, Listener, Watch, Watcher
 
 __all__ = ["KubernetesApp", "application"]
 
 _LOG = logging.getLogger("kaptain-testing")
-_OVER = ("Succeeded", "Failed")
 
 
 class KubernetesApp:
@@ -57,6 +56,7 @@ class KubernetesApp:
         self._objects = objects
         self._settings = settings
         self._bookmark_seconds = bookmark_seconds
+        self._times = LineTimes()
         self._watcher: Watcher
 
     @asynccontextmanager
@@ -83,7 +83,7 @@ class KubernetesApp:
             return StreamingResponse(told, media_type="application/json")
         if isinstance(answer, Log):
             path = self._home.pod_log(answer.uid)
-            told = read_log(answer, path, lambda: self._ended(answer))
+            told = read_log(answer, path, lambda: self._ended(answer), self._times)
             return StreamingResponse(told, media_type="text/plain")
         return _response(answer)
 
@@ -97,13 +97,11 @@ class KubernetesApp:
         return answer
 
     def _ended(self, log: Log) -> bool:
-        """Returns whether a pod writes nothing more to its log."""
+        """Returns whether nothing more comes into a log."""
         try:
-            pod = self._objects.get("Pod", log.pod, log.namespace)
+            return has_ended(self._objects.get("Pod", log.pod, log.namespace), log)
         except ObjectNotFoundError:
             return True
-        phase = (pod.get("status") or {}).get("phase")
-        return pod["metadata"]["uid"] != log.uid or phase in _OVER
 
     def _look_after(self) -> None:
         """Has a supervisor go on where one was killed."""

@@ -165,18 +165,19 @@ def deletion_of(call: Call) -> Deletion:
         ObjectInvalidError: It can't be read, or asks for what isn't known.
     """
     options: Mapping[str, Any] = call.arguments
+    dry_run = call.dry_run
     if call.body.strip():
         options = _json(call.body, "DeleteOptions")
-        dry = options.get("dryRun") or [""]
-        dry_run = call._dry(str(dry[0]))
-    else:
-        dry_run = call.dry_run
+        words = options.get("dryRun") or [""]
+        dry_run = call._dry(str(words[0] if isinstance(words, list) else words))
     policy = options.get("propagationPolicy") or None
     if policy not in (None, *_POLICIES):
         known = ", ".join(f'"{word}"' for word in (*_POLICIES, "nil"))
         message = f'Unsupported value: "{policy}": supported values: {known}'
         raise call._unsupported("propagationPolicy", message)
     wanted = options.get("preconditions") or {}
+    if not isinstance(wanted, dict):
+        raise errors.bad_request("preconditions must be an object")
     return Deletion(
         propagation=policy,
         grace_seconds=_whole(options.get("gracePeriodSeconds"), "gracePeriodSeconds"),

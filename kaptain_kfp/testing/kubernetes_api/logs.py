@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import threading
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -14,11 +16,16 @@ from starlette.concurrency import run_in_threadpool
 from kaptain_kfp.local import errors
 from kaptain_kfp.local.controllers import parse_time
 
-__all__ = ["Log", "log_of", "read_log"]
+__all__ = ["LineTimes", "Log", "has_ended", "log_of", "read_log"]
 
 Object = Mapping[str, Any]
 
 _CHUNK = 1 << 16
+_WAITS = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+"""How a kubelet puts the reasons of waiting into words; else it names them."""
 _EPOCH = "1970-01-01T00:00:00Z"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 
@@ -31,18 +38,21 @@ class Log:
         namespace: The pod's.
         pod: Its name.
         uid: Its uid.
+        container: Which of its containers; all of them have one log file.
         follow: Whether to go on until the container ends.
         tail: Only so many of the lines that are there; None for all.
         limit: At most so many bytes; None for all.
-        since: Nothing that was written before; known only of the whole file, by its time.
-        stamped: Whether each line begins with its time. No log notes times: a line that is there
-            has that of the container's start, one that is followed that of its arrival.
+        since: Nothing that was written before.
+        stamped: Whether each line begins with its time. No log file notes times: what is there
+            when it is read first has that of the container's start, what is followed that of its
+            arrival.
         started: When the container was started.
     """
 
     namespace: str
     pod: str
     uid: str
+    container: str
     follow: bool
     tail: int | None
     limit: int | None
@@ -60,16 +70,14 @@ def log_of(pod: Object, query: Mapping[str, str], now: datetime) -> Log | None:
     name = _container(pod, query.get("container") or "")
     if not pod["spec"].get("nodeName"):
         return None
-    started = _started(pod, name)
-    if _flag(query, "previous"):
-        raise errors.bad_request(
-            f'previous terminated container "{name}" in pod "{pod["metadata"]["name"]}" not found'
-        )
+    previous = _flag(query, "previous")
+    started = _started(pod, name, previous)
     return Log(
         namespace=pod["metadata"]["namespace"],
         pod=pod["metadata"]["name"],
         uid=pod["metadata"]["uid"],
-        follow=_flag(query, "follow"),
+        container=name,
+        follow=_flag(query, "follow") and not previous,
         tail=_number(query, "tailLines"),
         limit=_number(query, "limitBytes"),
         since=_since(query, now),
@@ -78,18 +86,50 @@ def log_of(pod: Object, query: Mapping[str, str], now: datetime) -> Log | None:
     )
 
 
-async def read_log(log: Log, path: Path, over: Callable[[], bool]) -> AsyncIterator[bytes]:
+class LineTimes:
+    """When lines of logs were there first: the same for all who read them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[str, list[tuple[int, datetime]]] = {}
+
+    def stamp(self, log: Log, start: int, lines: Sequence[bytes]) -> list[datetime]:
+        """Returns the times of the lines of a pod that begin at a position of its file."""
+        stamps = []
+        with self._lock:
+            seen = self._seen.setdefault(log.uid, [])
+            end = start + sum(map(len, lines))
+            if not seen:
+                seen.append((end, log.started))
+            elif seen[-1][0] < end:
+                seen.append((end, datetime.now(timezone.utc)))
+            for line in lines:
+                start += len(line)
+                stamps.append(seen[bisect_left(seen, start, key=lambda known: known[0])][1])
+        return stamps
+
+    def position(self, uid: str, since: datetime) -> int:
+        """Returns where the lines begin that weren't there before a moment."""
+        with self._lock:
+            return max((end for end, at in self._seen.get(uid, ()) if at < since), default=0)
+
+
+async def read_log(
+    log: Log, path: Path, over: Callable[[], bool], times: LineTimes
+) -> AsyncIterator[bytes]:
     """Yields a log, whole lines but for the last one, as it is and, if followed, as it grows.
 
     Args:
         log: What to read of it.
         path: The file.
         over: Whether the container has ended, or is gone; asked from a thread.
+        times: When its lines were there first.
     """
     left = log.limit
-    stamp = _Stamp(log)
-    async for piece in _pieces(log, path, over):
-        text = stamp.on(piece) if log.stamped else piece
+    async for start, piece in _pieces(log, path, over, times):
+        lines = piece.splitlines(keepends=True)
+        stamps = times.stamp(log, start, lines)
+        text = _stamped(lines, stamps) if log.stamped else piece
         if left is not None:
             text, left = text[:left], left - len(text)
         if text:
@@ -98,8 +138,11 @@ async def read_log(log: Log, path: Path, over: Callable[[], bool]) -> AsyncItera
             return
 
 
-async def _pieces(log: Log, path: Path, over: Callable[[], bool]) -> AsyncIterator[bytes]:
-    position = await run_in_threadpool(_begin, log, path)
+async def _pieces(
+    log: Log, path: Path, over: Callable[[], bool], times: LineTimes
+) -> AsyncIterator[tuple[int, bytes]]:
+    """Yields pieces of whole lines, each with its position in the file."""
+    position = await run_in_threadpool(_begin, log, path, times)
     rest, pause = b"", _FIRST_PAUSE
     while True:
         ended = not log.follow or await run_in_threadpool(over)  # asked first, then read
@@ -107,7 +150,7 @@ async def _pieces(log: Log, path: Path, over: Callable[[], bool]) -> AsyncIterat
         position += len(chunk)
         whole, newline, rest = (rest + chunk).rpartition(b"\n")
         if newline:
-            yield whole + newline
+            yield position - len(rest) - len(whole) - 1, whole + newline
         if chunk:
             pause = _FIRST_PAUSE
         elif ended:
@@ -116,24 +159,16 @@ async def _pieces(log: Log, path: Path, over: Callable[[], bool]) -> AsyncIterat
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
     if rest:
-        yield rest
+        yield position - len(rest), rest
 
 
-class _Stamp:
+def _stamped(lines: Sequence[bytes], stamps: Sequence[datetime]) -> bytes:
     """Puts times before lines."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._first = True
-
-    def on(self, piece: bytes) -> bytes:
-        moment = self._log.started if self._first else datetime.now(timezone.utc)
-        self._first = False
-        word = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode() + b" "
-        return b"".join(word + line for line in piece.splitlines(keepends=True))
+    words = (moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ ").encode() for moment in stamps)
+    return b"".join(word + line for word, line in zip(words, lines, strict=True))
 
 
-def _begin(log: Log, path: Path) -> int:
+def _begin(log: Log, path: Path, times: LineTimes) -> int:
     """Returns where in the file to begin."""
     try:
         found = path.stat()
@@ -141,6 +176,8 @@ def _begin(log: Log, path: Path) -> int:
         return 0
     if log.since is not None and found.st_mtime < log.since.timestamp():
         return found.st_size
+    if log.since is not None:
+        return times.position(log.uid, log.since)
     return 0 if log.tail is None else _tail(path, found.st_size, log.tail)
 
 
@@ -191,19 +228,35 @@ def _container(pod: Object, wanted: str) -> str:
     raise errors.bad_request(f"a container name must be specified for pod {name}, {choice}")
 
 
-def _started(pod: Object, name: str) -> datetime:
-    """Returns when a container was started; raises where it wasn't yet."""
-    status = pod.get("status") or {}
-    known = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    found: Object = next((container for container in known if container["name"] == name), {})
-    state = found.get("state") or {}
-    run = state.get("running") or state.get("terminated")
+def has_ended(pod: Object, log: Log) -> bool:
+    """Returns whether nothing more comes into a log."""
+    if pod["metadata"]["uid"] != log.uid:
+        return True
+    return "running" not in (_status_of(pod, log.container).get("state") or {})
+
+
+def _started(pod: Object, name: str, previous: bool) -> datetime:
+    """Returns when a container was started, the one before it for `previous`.
+
+    Raises:
+        ObjectInvalidError: It wasn't yet.
+    """
+    found = _status_of(pod, name)
+    state, last = found.get("state") or {}, (found.get("lastState") or {}).get("terminated")
+    whose = f'container "{name}" in pod "{pod["metadata"]["name"]}"'
+    run = last if previous else state.get("running") or state.get("terminated") or last
+    if run is None and previous:
+        raise errors.bad_request(f"previous terminated {whose} not found")
     if run is None:
         reason = (state.get("waiting") or {}).get("reason") or "ContainerCreating"
-        raise errors.bad_request(
-            f'container "{name}" in pod "{pod["metadata"]["name"]}" is waiting to start: {reason}'
-        )
-    return parse_time(run.get("startedAt") or status.get("startTime") or _EPOCH)
+        raise errors.bad_request(f"{whose} is waiting to start: {_WAITS.get(reason, reason)}")
+    return parse_time(run.get("startedAt") or _EPOCH)
+
+
+def _status_of(pod: Object, name: str) -> Object:
+    status = pod.get("status") or {}
+    known = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return next((container for container in known if container["name"] == name), {})
 
 
 def _since(query: Mapping[str, str], now: datetime) -> datetime | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +12,13 @@ from kaptain_kfp.exceptions import ClusterError, ObjectNotFoundError, ResourceEx
 from kaptain_kfp.local import errors
 from kaptain_kfp.local.kinds import KINDS, Kind
 from kaptain_kfp.local.objects import Admit, Objects, Page
+from kaptain_kfp.local.podsecurity import violations_text
 from kaptain_kfp.local.views import restarted
 
 from ..schemas import Schemas
 from .answers import Answer, deleted, failure, list_of, refusal
 from .calls import Call, Deletion, check_kind, deletion_of, manifest_of, patch_of
+from .fields import repeated_fields, shape
 from .paths import Target
 
 __all__ = ["Resources"]
@@ -69,10 +72,11 @@ class Resources:
 
     def _create(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Answer:
         sent = _received(kind, target, call, warnings)
-        if kind.namespaced:
-            self._objects.get("Namespace", target.namespace or "")
-        admit = self._admission(target, call, warnings)
-        return Answer(201, self._objects.create(sent, dry_run=call.dry_run, admit=admit))
+        namespace = self._objects.get("Namespace", target.namespace) if target.namespace else None
+        admit = self._admission(kind, target, call, warnings)
+        made = self._objects.create(sent, dry_run=call.dry_run, admit=admit)
+        warnings.extend(_security_warnings(kind, made, namespace))
+        return Answer(201, made)
 
     def _update(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Answer:
         sent = _received(kind, target, call, warnings)
@@ -88,7 +92,7 @@ class Resources:
             sent,
             status=target.subresource == "status",
             dry_run=call.dry_run,
-            admit=self._admission(target, call, warnings),
+            admit=self._admission(kind, target, call, warnings),
         )
         return Answer(200, changed)
 
@@ -102,17 +106,20 @@ class Resources:
             form=form,
             status=target.subresource == "status",
             dry_run=call.dry_run,
-            admit=self._admission(target, call, warnings),
+            admit=self._admission(kind, target, call, warnings),
         )
         return Answer(200, changed)
 
-    def _admission(self, target: Target, call: Call, warnings: list[str]) -> Admit:
-        """Returns what lets the schema of the kind have its say."""
+    def _admission(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Admit:
+        """Returns what lets the fields and the schema of the kind have their say."""
         status, validation = target.subresource == "status", call.validation
 
         def admit(sent: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+            made = deepcopy(sent)
+            unknown = [f'unknown field "{path}"' for path in shape(kind, made)]
+            _complain(kind, call, unknown, warnings)
             admission = self._schemas.admit(
-                sent, before=before, status=status, validation=validation
+                made, before=before, status=status, validation=validation
             )
             warnings.extend(admission.warnings)
             return admission.object
@@ -187,6 +194,8 @@ def _received(kind: Kind, target: Target, call: Call, warnings: list[str]) -> di
         ObjectInvalidError: It can't be read, or is meant for another path.
     """
     sent = manifest_of(call, kind)
+    twice = [f'duplicate field "{path}"' for path in repeated_fields(call.body)]
+    _complain(kind, call, twice, warnings)
     if kind.custom and sent["apiVersion"] != kind.api_version and call.validation == "Warn":
         # No schema is known for what it says it is, so none of its fields is.
         known = ("apiVersion", "kind", "metadata")
@@ -201,6 +210,25 @@ def _received(kind: Kind, target: Target, call: Call, warnings: list[str]) -> di
             )
         metadata["namespace"] = target.namespace
     return {**sent, "metadata": metadata}
+
+
+def _security_warnings(
+    kind: Kind, made: Mapping[str, Any], namespace: Mapping[str, Any] | None
+) -> list[str]:
+    """Returns what the namespace warns of in a Pod, or in the pods of a Job."""
+    if kind.kind not in ("Job", "Pod"):
+        return []
+    spec = made["spec"]["template"]["spec"] if kind.kind == "Job" else made["spec"]
+    text = violations_text(spec, namespace, "warn")
+    return [f"would {text}"] if text else []
+
+
+def _complain(kind: Kind, call: Call, troubles: Sequence[str], warnings: list[str]) -> None:
+    """Refuses fields that nobody expects, or warns of them, as it is asked for."""
+    if troubles and call.validation == "Strict":
+        raise errors.cannot_decode(kind, f"strict decoding error: {', '.join(troubles)}")
+    if call.validation == "Warn":
+        warnings.extend(troubles)
 
 
 def _limit(query: Mapping[str, str]) -> int | None:

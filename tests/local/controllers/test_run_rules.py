@@ -134,7 +134,7 @@ def test_one_executor_at_a_time_and_it_always_comes_to_rest(steps: list[tuple[st
     world.settle()
     again = world.plan()
     assert not again.create and not again.delete
-    if world.state == "CANCELED":
+    if world.state in ("CANCELED", "FAILED"):
         assert not world.alive()
         assert not [o for o in world.objects.values() if o["kind"] == "Job"]
 
@@ -182,6 +182,19 @@ def test_a_run_whose_executors_are_always_killed_is_given_up() -> None:
         for o in world.objects.values()
         if o["kind"] == "Job" and "deletionTimestamp" not in o["metadata"]
     ]
+
+
+def test_a_failed_run_ends_its_work_and_only_then_says_so() -> None:
+    world = World()
+    world.settle()
+    world.work()
+    world.end(1)
+    world.carry_out(world.plan())
+    assert world.state == "RUNNING"
+    assert [o for o in world.objects.values() if "deletionTimestamp" in o["metadata"]]
+    world.settle()
+    assert world.state == "FAILED"
+    assert not [o for o in world.objects.values() if o["kind"] == "Job"]
 
 
 def test_a_cancel_ends_executor_and_work_and_only_then_says_so() -> None:

@@ -134,6 +134,21 @@ def test_what_is_right_comes_through_whole(spec: dict[str, Any]) -> None:
     assert admitted["spec"] == {**spec, "mode": "fast"}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "right", "wrong"),
+    [
+        (r"^a$|^b$", "a", "a\n"),
+        (r"^[$]\$$", "$$", "$$\n"),
+        (r"^\d$", "1", "\u0661"),
+    ],
+)
+def test_patterns_mean_what_they_mean_for_the_server(pattern: str, right: str, wrong: str) -> None:
+    spec = {"type": "object", "properties": {"word": {"type": "string", "pattern": pattern}}}
+    schemas = Schemas(definition(spec))
+    assert schemas.admit(thing(word=right))
+    assert len(refusal(thing(word=wrong), schemas)) == 1
+
+
 def test_several_things_that_are_wrong() -> None:
     with pytest.raises(ObjectInvalidError) as caught:
         SCHEMAS.admit(thing(size=-1, items=[{}]))

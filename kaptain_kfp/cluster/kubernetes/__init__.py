@@ -1,0 +1,8 @@
+"""A Kubernetes cluster: the one place that uses the `kubernetes` package, and only once needed."""
+
+from __future__ import annotations
+
+from .cluster import KubernetesCluster
+from .settings import Settings
+
+__all__ = ["KubernetesCluster", "Settings"]

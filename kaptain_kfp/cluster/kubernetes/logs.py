@@ -1,0 +1,128 @@
+"""The logs of pods, followed over broken connections: no line lost, none twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from kaptain_kfp.exceptions import (
+    ClusterError,
+    ClusterUnavailableError,
+    ObjectInvalidError,
+    ObjectNotFoundError,
+)
+from kaptain_kfp.local.kinds import kind_of
+
+from ..base import Cluster, Manifest, ResourceRef
+from .positions import Position
+from .requests import Request, request_for
+from .settings import Pauses, Settings
+from .streams import StreamBrokenError
+from .transport import Transport
+from .workloads import begun, crashed, ended, instance, main_container
+
+__all__ = ["Logs"]
+
+
+class Logs:
+    """Reads the logs of main containers.
+
+    Args:
+        cluster: Where the pods are.
+        transport: The connection to it.
+        settings: How long to wait.
+    """
+
+    def __init__(self, cluster: Cluster, transport: Transport, settings: Settings) -> None:
+        self._cluster = cluster
+        self._transport = transport
+        self._settings = settings
+
+    def lines(self, ref: ResourceRef, follow: bool) -> Iterator[str]:
+        """Yields the lines of a log, see `Cluster.logs`.
+
+        Raises:
+            ClusterUnavailableError: The server is away for longer than `Settings.outage`.
+        """
+        pod = self._cluster.get(ref)
+        position = Position()
+        pauses = Pauses(self._settings.longest_pause)
+        heard = time.monotonic()
+        while True:
+            taken = position.taken
+            try:
+                if follow and not begun(pod):
+                    pod = self._cluster.wait(ref, lambda found: begun(found) or ended(found))
+                over = not follow or ended(pod)
+                yield from self._read(pod, position, over)
+                if over:
+                    return
+                pod = self._after(ref, pod)
+                heard = time.monotonic()
+            except ObjectNotFoundError:
+                return
+            except StreamBrokenError:
+                heard = time.monotonic()
+            except ClusterUnavailableError:
+                if not follow or time.monotonic() - heard > self._settings.outage:
+                    raise
+            if position.taken > taken:
+                pauses.reset()
+            if not ended(pod):
+                time.sleep(pauses.next())
+
+    def tail(self, ref: ResourceRef, lines: int) -> str:
+        """Returns the last lines of a log; of a container that crashed, those before the crash."""
+        # A tail is told beside some other trouble, and mustn't hide it.
+        with suppress(ClusterError):
+            pod = self._cluster.get(ref)
+            previous = "true" if crashed(pod) else None
+            request = self._request(pod).asking(tailLines=str(lines), previous=previous)
+            text = self._transport.send(request).decode(errors="replace")
+            return "\n".join(text.splitlines()[-lines:])
+        return ""
+
+    def _read(self, pod: Manifest, position: Position, over: bool) -> Iterator[str]:
+        """Yields what a log holds beyond a position, and follows it unless the pod is over.
+
+        Raises:
+            StreamBrokenError: The connection broke.
+        """
+        position.rewind()
+        request = self._request(pod).asking(
+            timestamps="true", follow=None if over else "true", sinceTime=position.since
+        )
+        try:
+            stream = self._transport.open(request, self._settings.log_silence)
+        except ObjectInvalidError:
+            return  # The container has none: it is waiting to start, or never did.
+        try:
+            for line in stream.lines():
+                if not over and not line.endswith(b"\n"):
+                    return  # Perhaps only the half of it came: it is read again, whole.
+                text = position.take(line)
+                if text is not None:
+                    yield text
+        finally:
+            stream.release()
+
+    def _after(self, ref: ResourceRef, pod: Manifest) -> Manifest:
+        """Returns the pod after its log ended: over, started again, or, if it was cut, as before.
+
+        A container's status lags behind its log.
+        """
+        with suppress(TimeoutError):
+            return self._cluster.wait(
+                ref,
+                lambda found: ended(found) or instance(found) != instance(pod),
+                self._settings.settling,
+            )
+        return pod
+
+    def _request(self, pod: Manifest) -> Request:
+        metadata = pod["metadata"]
+        request = request_for(
+            "get", kind_of("Pod"), metadata["namespace"], metadata["name"], part="log"
+        )
+        return request.asking(container=main_container(pod))

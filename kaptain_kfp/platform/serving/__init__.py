@@ -1,0 +1,1 @@
+"""What the deployment of a model is described with."""

@@ -1,0 +1,1 @@
+"""Model files in the form in which a model server wants them."""

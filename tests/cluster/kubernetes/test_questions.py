@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaptain_kfp.cluster.kubernetes import KubernetesCluster, Settings
+from kaptain_kfp.exceptions import AccessDeniedError
+from kaptain_kfp.testing.kubernetes_api import Rule, User, serve_kubernetes
+from kaptain_kfp.testing.scripted import ScriptedServer, Seen, answering
+
+Scripted = Callable[..., ScriptedServer]
+Connect = Callable[..., KubernetesCluster]
+
+
+def workflows(*specs: dict[str, Any]) -> Any:
+    return answering(200, {"items": [{"spec": spec} for spec in specs]})
+
+
+@pytest.mark.parametrize(
+    ("specs", "cancelled"),
+    [
+        ([], False),
+        ([{}], False),
+        ([{"activeDeadlineSeconds": 3600}], False),
+        ([{"activeDeadlineSeconds": 0}], True),
+        ([{"shutdown": "Terminate"}], True),
+        ([{"shutdown": ""}], False),
+        ([{}, {"shutdown": "Stop"}], True),
+    ],
+)
+def test_what_the_workflow_of_a_run_says(
+    scripted: Scripted, connect: Connect, specs: list[dict[str, Any]], cancelled: bool
+) -> None:
+    server = scripted(workflows(*specs))
+    assert connect(server).run_cancelled("run-1") is cancelled
+    (seen,) = server.seen
+    assert seen.path == (
+        "/apis/argoproj.io/v1alpha1/namespaces/default/workflows"
+        "?labelSelector=pipeline%2Frunid%3Drun-1"
+    )
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+def test_what_is_unknown_is_no_cancellation(
+    scripted: Scripted, connect: Connect, status: int
+) -> None:
+    server = scripted(answering(status, "no", Retry_After="5"))
+    begun = time.monotonic()
+    assert connect(server).run_cancelled("run-1") is False
+    assert time.monotonic() - begun < 1
+    assert len(server.seen) == (2 if status == 401 else 1)
+
+
+def test_it_takes_a_second_at_most(
+    scripted: Scripted, kubeconfig: Callable[..., Path], quick: Settings
+) -> None:
+    def silent(handler: BaseHTTPRequestHandler, seen: Seen) -> None:
+        server.over.wait(30)
+        handler.close_connection = True
+
+    server = scripted(silent)
+    cluster = KubernetesCluster(kubeconfig=kubeconfig(server.url))
+    begun = time.monotonic()
+    assert cluster.run_cancelled("run-1") is False
+    assert time.monotonic() - begun < 1.5
+    assert len(server.seen) == 1
+
+
+def test_rights(kaptain_home: Path, quick: Settings) -> None:
+    rule = Rule(verbs=("create",), groups=("batch",), resources=("jobs",), namespaces=("default",))
+    logs = Rule(verbs=("get",), groups=("",), resources=("pods/log",))
+    tokens = {"t": User("bob", (rule, logs))}
+    with serve_kubernetes(kaptain_home, kubelet=False, tokens=tokens) as face:
+        cluster = KubernetesCluster(kubeconfig=face.kubeconfig, settings=quick)
+        assert cluster.allowed("create", "batch", "jobs")
+        assert not cluster.allowed("delete", "batch", "jobs")
+        assert not cluster.allowed("create", "kubeflow.org", "tfjobs")
+        assert cluster.allowed("get", "", "pods/log")
+        assert not cluster.allowed("get", "", "pods")
+        elsewhere = KubernetesCluster("other", kubeconfig=face.kubeconfig, settings=quick)
+        assert not elsewhere.allowed("create", "batch", "jobs")
+        with pytest.raises(AccessDeniedError) as caught:
+            list(cluster.list("Pod"))
+        assert 'verbs: ["list"]' in str(caught.value.hint)
+        assert "bound to bob" in str(caught.value.hint)
+
+
+def test_what_is_installed(kaptain_home: Path, quick: Settings) -> None:
+    with serve_kubernetes(kaptain_home, kubelet=False, without=["TFJob"]) as face:
+        found = KubernetesCluster(kubeconfig=face.kubeconfig, settings=quick).custom_resources()
+    assert found["pytorchjobs.kubeflow.org"] == ("v1",)
+    assert found["inferenceservices.serving.kserve.io"] == ("v1beta1",)
+    assert "tfjobs.kubeflow.org" not in found
+
+
+def test_what_is_installed_of_several_versions_and_pages(
+    scripted: Scripted, connect: Connect
+) -> None:
+    def page(name: str, token: str, **served: bool) -> Any:
+        versions = [{"name": version, "served": on} for version, on in served.items()]
+        items = [{"metadata": {"name": name}, "spec": {"versions": versions}}]
+        return answering(200, {"metadata": {"continue": token}, "items": items})
+
+    server = scripted(
+        page("a.x", "t", v1=True, v1beta1=True, v1alpha1=False), page("b.x", "", v2=True)
+    )
+    assert connect(server).custom_resources() == {"a.x": ("v1", "v1beta1"), "b.x": ("v2",)}
+    assert [seen.path.partition("continue=")[2] for seen in server.seen] == ["", "t"]
