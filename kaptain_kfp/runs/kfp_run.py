@@ -209,9 +209,18 @@ class KfpRunHandle(RunHandle):
         )
 
     def _state_of(self, run: Mapping[str, Any]) -> RunState:
+        """Returns where the run stands; a server may not note why it ended.
+
+        Then whoever cancelled it knows, or the cluster, for as long as it keeps the workflow.
+        """
         state = state_of(run)
-        # a server may not note that a run failed because it was terminated
-        return RunState.CANCELED if self._cancelled and state is RunState.FAILED else state
+        if state is not RunState.FAILED:
+            return state
+        cancelled = self._cancelled
+        if not cancelled:
+            with suppress(ClusterError):
+                cancelled = self._cluster.run_cancelled(self.id)
+        return RunState.CANCELED if cancelled else state
 
     def _error_of(self, run: Mapping[str, Any]) -> KaptainError | None:
         state = self._state_of(run)

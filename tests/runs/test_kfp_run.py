@@ -21,6 +21,7 @@ from kaptain_kfp.exceptions import (
     RunNotFoundError,
     RunTimeoutError,
 )
+from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.runs.base import RunHandle, RunState
 from kaptain_kfp.runs.kfp import KfpRunner
 from kaptain_kfp.runs.kfp_connection import KfpConnection
@@ -261,6 +262,15 @@ def test_schedules_tell_when(face: KfpFace, make_runner: MakeRunner, kaptain_hom
 @pytest.fixture
 def scripted(kaptain_home: Path) -> Iterator[Callable[..., RunHandle]]:
     """A run of a server that answers as the test says, one state after the other."""
+    # nobody works in this home, so it stays as it is: a run that nobody cancelled
+    spec = {"displayName": "r", "experiment": "e", "pipelineSpec": {}, "template": {}}
+    manifest = {
+        "apiVersion": "kaptain-kfp.io/v1",
+        "kind": "Run",
+        "metadata": {"name": "r", "namespace": "default"},
+        "spec": spec,
+    }
+    Objects(kaptain_home).create(manifest)
     with serving() as server:
 
         def run_of(*states: str) -> RunHandle:
@@ -292,3 +302,14 @@ def test_a_server_that_calls_cancelled_runs_failed(scripted: Callable[..., RunHa
     assert isinstance(run.error, RunCancelledError)
     run.retry()
     assert run.state is RunState.FAILED
+
+
+def test_a_run_that_others_terminated_without_a_trace(
+    scripted: Callable[..., RunHandle], kaptain_home: Path
+) -> None:
+    run = scripted("FAILED")
+    assert run.state is RunState.FAILED
+    Objects(kaptain_home).patch("Run", "r", "default", {"spec": {"terminate": True}})
+    assert run.state is RunState.CANCELED
+    with pytest.raises(RunCancelledError):
+        run.wait()
