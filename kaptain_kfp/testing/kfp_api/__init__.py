@@ -8,7 +8,9 @@ Use it in a test::
 What is submitted is really executed, on this machine, as lightweight Python components by
 `kfp.local`; steps get the environment of a step of Kubeflow, their platform spec's Secrets and
 ConfigMaps, and the launcher's rules (see `kaptain_kfp.runs.launcher`). ``:terminate`` takes a run's
-executor away and nothing else; ``:retry`` goes on with the steps that failed.
+executor away and nothing else; ``:retry`` goes on with the steps that failed: the pipeline is
+walked through once more under the same ids, and what succeeded is answered with the outputs that it
+left.
 
 What differs from a cluster: nothing is cached; there are no pods for single steps (the one of the
 whole run is labelled as theirs are); components that name an image and a command of their own, or

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .calls import Call, Handler
-from .errors import conflict, invalid
+from .errors import ApiError, conflict, invalid
 from .queries import page_of
 from .shelf import Object, Shelf, created_at, moment
 
@@ -89,15 +89,18 @@ class Experiments:
             return self._shelf.get(_KIND, experiment_id, "Experiment")
         if self._shelf.multi_user:
             raise invalid("a run needs an experiment in multi-user mode")
-        there = self._named(_DEFAULT, self._shelf.namespace)
-        return there or self._add(_DEFAULT, "", "")
+        try:
+            return self._named(_DEFAULT, self._shelf.namespace) or self._add(_DEFAULT, "", "")
+        except ApiError:  # another request has just made it
+            return self.find(experiment_id)
 
     def _add(self, name: str, namespace: str, description: str) -> Object:
         space = namespace if self._shelf.multi_user else self._shelf.namespace
-        if self._named(name, space):
-            raise conflict("experiment", name)
         spec = {"displayName": name, "description": description, "storageState": "AVAILABLE"}
-        return self._shelf.add(_KIND, spec, namespace=space)
+        with self._shelf.naming:
+            if self._named(name, space):
+                raise conflict("experiment", name)
+            return self._shelf.add(_KIND, spec, namespace=space)
 
     def _named(self, name: str, namespace: str) -> Object | None:
         everything = self._shelf.all(_KIND, namespace)

@@ -162,30 +162,31 @@ class Pipelines:
         if not name:
             raise invalid("Pipeline's name cannot be empty")
         namespace = str(given.get("namespace") or "") if self._shelf.multi_user else ""
-        if self._of_name(name, namespace):
-            raise conflict("pipeline", name)
-        return self._shelf.add(_PIPELINE, _texts(given, name), namespace=namespace)
+        spec = _texts(given, name)
+        with self._shelf.naming:
+            if self._of_name(name, namespace):
+                raise conflict("pipeline", name)
+            return self._shelf.add(_PIPELINE, spec, namespace=namespace)
 
     def _add_version(self, pipeline: Object, given: Mapping[str, Any], specs: Specs) -> Object:
         name = str(given.get("name") or given.get("display_name") or "")
         if not name:
             raise invalid("Pipeline version's name cannot be empty")
-        if any(name == there["spec"]["name"] for there in self._versions(pipeline)):
-            raise conflict("pipeline version", name)
         url = part_of(given, "package_url").get("pipeline_url")
-        return self._shelf.add(
-            _VERSION,
-            {
-                **_texts(given, name),
-                "packageUrl": str(url or ""),
-                "codeSourceUrl": str(given.get("code_source_url") or ""),
-                "pipelineId": pipeline["metadata"]["name"],
-                "pipelineSpec": specs[0],
-                "platformSpec": specs[1],
-            },
-            namespace=pipeline["metadata"]["namespace"],
-            labels={PIPELINE_LABEL: pipeline["metadata"]["name"]},
-        )
+        spec = {
+            **_texts(given, name),
+            "packageUrl": str(url or ""),
+            "codeSourceUrl": str(given.get("code_source_url") or ""),
+            "pipelineId": pipeline["metadata"]["name"],
+            "pipelineSpec": specs[0],
+            "platformSpec": specs[1],
+        }
+        namespace = pipeline["metadata"]["namespace"]
+        labels = {PIPELINE_LABEL: pipeline["metadata"]["name"]}
+        with self._shelf.naming:
+            if any(name == there["spec"]["name"] for there in self._versions(pipeline)):
+                raise conflict("pipeline version", name)
+            return self._shelf.add(_VERSION, spec, namespace=namespace, labels=labels)
 
     def _find(self, call: Call) -> Object:
         return self._shelf.get(_PIPELINE, call.path["pipeline_id"], "Pipeline")
