@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,8 +38,6 @@ class Call:
     filename: str = ""
 
 
-_TURN = threading.Lock()
-
 Handler = Callable[[Call], Mapping[str, Any]]
 """Answers a call with a JSON object; raises `ApiError`."""
 
@@ -60,20 +57,12 @@ def part_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """Returns the endpoint that has a handler answer, in a thread of its own.
-
-    What makes or changes something has its turn after the others, so that a name is taken once.
-    """
-
-    def in_turn(call: Call) -> Mapping[str, Any]:
-        with _TURN:
-            return handler(call)
+    """Returns the endpoint that has a handler answer, in a thread of its own."""
 
     async def answer(request: Request) -> Response:
         try:
             call = await _call(request)
-            work = in_turn if request.method == "POST" else handler
-            return JSONResponse(await run_in_threadpool(work, call))
+            return JSONResponse(await run_in_threadpool(handler, call))
         except ApiError as error:
             return refusal(error.status, error.message)
         except ClusterError as error:  # of the engine's database
