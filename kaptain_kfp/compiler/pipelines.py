@@ -8,12 +8,10 @@ from kfp import dsl
 
 from kaptain_kfp.components.build_image import build_image
 from kaptain_kfp.components.train import train
-from kaptain_kfp.version import __version__
 
-__all__ = ["COMPONENTS", "COMPONENT_IMAGE", "PIPELINES"]
+from .packaged import COMPONENT_IMAGE
 
-COMPONENT_IMAGE = f"kaptain-kfp-python:{__version__}"
-"""Stands in compiled pipelines for the image that steps run in."""
+__all__ = ["COMPONENTS", "PIPELINES"]
 
 
 def _component(function: Callable[..., Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -206,6 +207,19 @@ def test_a_host_without_address() -> None:
     connection, _ = connected(KfpSettings(host="http://no-such-host.invalid:8888", ui="/"))
     with pytest.raises(RunnerUnavailableError, match=r"no-such-host\.invalid.*name can't be resol"):
         ask(connection)
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_a_server_that_never_answers(repeatable: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        slept: list[float] = []
+        connection = KfpConnection(
+            KfpSettings(host=url, ui=url), sleep=slept.append, timeouts=(5.0, 0.05)
+        )
+        with pytest.raises(AnswerLostError, match="answer didn't come in time"):
+            ask(connection, repeatable)
+    assert len(slept) == (4 if repeatable else 0)
 
 
 @pytest.fixture(scope="module")
