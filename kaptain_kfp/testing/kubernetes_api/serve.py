@@ -27,6 +27,8 @@ from .app import KubernetesApp, application
 __all__ = ["KubernetesFace", "serve_kubernetes"]
 
 _BOOKMARK_SECONDS = 60.0
+_WITHOUT_OPERATORS = ("Job", "Run", "RecurringRun")
+"""What is looked after, still: a cluster's own work, and pipelines, which no operator runs."""
 _IDLE_SECONDS = 600.0
 
 
@@ -139,7 +141,7 @@ def serve_kubernetes(
     schemas = Schemas() if crds is None else Schemas.load(crds)
     settings = {KUBELET_VARIABLE: "on" if kubelet else "off", IDLE_VARIABLE: str(_IDLE_SECONDS)}
     if not operators:
-        settings[CONTROLLERS_VARIABLE] = "Job"
+        settings[CONTROLLERS_VARIABLE] = ",".join(_WITHOUT_OPERATORS)
     access, installed = Access(tokens), Installed(without)
     faults, requests = Faults(), Requests()
     api = KubernetesApi(objects, access, installed, schemas)
