@@ -23,8 +23,8 @@ from .content import Content
 from .frameworks import ModelFramework
 from .identity import validate_model_id
 from .meta import ModelMeta
-from .plans import Plan, check_room, plan_build, plan_of, plan_train
 from .pods import PodOptions
+from .requests import ActionRequest, check_room, request_build, request_of, request_train
 from .resources import Resources
 from .states import ModelState, ModelStatus, fold, newer_runs
 from .validation import defined, require
@@ -217,7 +217,7 @@ class Model:
         if world.images.find(image.name, image.checksum) is not None:
             get_logger().info("build: %s with the same contents is there already.", image.name)
             return True
-        return self._run(world, plan_build(), content, verbose, wait)
+        return self._run(world, request_build(), content, verbose, wait)
 
     def train(
         self,
@@ -268,7 +268,7 @@ class Model:
             ImageBuildException: The image could not be built.
             WorkloadDeploymentError: The work could not be created or started.
         """
-        plan = plan_train(
+        asked = request_train(
             hyperparameters,
             args,
             gpus,
@@ -282,7 +282,7 @@ class Model:
             pod,
         )
         content = Content.of(self._definition(), self.config)
-        return self._run(self._enter("train"), plan, content, verbose, wait)
+        return self._run(self._enter("train"), asked, content, verbose, wait)
 
     def tune(
         self,
@@ -403,12 +403,12 @@ class Model:
             max_concurrency=max_concurrency,
             enabled=enabled,
         )
-        plan = plan_of(action, arguments)
+        asked = request_of(action, arguments)
         title = f"{self.id} {action}, {when.text}" if name is None else require("name", name)
         content = Content.of(self._definition(), self.config)
         world = self._enter("schedule")
-        check_room(plan, self.framework, world.gpus)
-        return schedule(world, self._records(), plan, content, when, title)
+        check_room(asked, self.framework, world.gpus)
+        return schedule(world, self._records(), asked, content, when, title)
 
     def schedules(self) -> list[ScheduleHandle]:
         """Returns the schedules of the model, the newest first."""
@@ -480,13 +480,13 @@ class Model:
         )
 
     def _run(
-        self, world: World, plan: Plan, content: Content, verbose: bool | None, wait: bool
+        self, world: World, asked: ActionRequest, content: Content, verbose: bool | None, wait: bool
     ) -> bool:
-        check_room(plan, self.framework, world.gpus)
+        check_room(asked, self.framework, world.gpus)
         model = send(world, content)
         records = self._records()
-        self._last_run = submit(world, records, plan, content.definition, model)
-        return conclude(self._last_run, records, plan.action, verbose) if wait else True
+        self._last_run = submit(world, records, asked, content.definition, model)
+        return conclude(self._last_run, records, asked.action, verbose) if wait else True
 
 
 def _numbers(summary: MetricSummary) -> dict[str, float]:

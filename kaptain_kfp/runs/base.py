@@ -219,6 +219,14 @@ class Runner(ABC):
         """Starts a run and returns at once."""
 
     @abstractmethod
+    def version(self, request: RunRequest) -> str:
+        """Returns the name of the pipeline version that a request would run; asks nobody.
+
+        Raises:
+            ConfigurationError: It couldn't be run as this is configured.
+        """
+
+    @abstractmethod
     def get(self, run_id: str) -> RunHandle:
         """Returns a run; raises `RunNotFoundError` where there is none of that id."""
 

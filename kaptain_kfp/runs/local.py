@@ -31,6 +31,7 @@ from .executor_template import executor_template
 from .local_schedule import LocalScheduleHandle, recurring_run
 from .schedule import Schedule
 from .told import error_of, kept_tail
+from .versions import version_name
 
 __all__ = ["LocalRunHandle", "LocalRunner"]
 
@@ -71,6 +72,10 @@ class LocalRunner(Runner):
         }
         ref = self._cluster.apply(manifest)
         return LocalRunHandle(self._cluster, self._store, ref, request.experiment)
+
+    def version(self, request: RunRequest) -> str:
+        """Returns the name of the pipeline version: here, each run has the pipeline with it."""
+        return version_name(request.pipeline)
 
     def get(self, run_id: str) -> RunHandle:
         """Returns a run of this home."""
