@@ -26,7 +26,7 @@ from .content import Content
 from .requests import ActionRequest
 from .world import World
 
-__all__ = ["close_finished_runs", "conclude", "schedule", "send", "submit"]
+__all__ = ["close_finished_runs", "conclude", "run_request", "schedule", "send", "submit"]
 
 _RUN_TASK = "run"
 _SCHEDULE = "schedule"
@@ -46,7 +46,7 @@ def submit(
     """
     now = datetime.now().astimezone()
     name = f"{model.identity.id} {asked.action} {now:%Y-%m-%d %H:%M:%S}"
-    handle = world.runner.submit(_request(world, asked, model, name))
+    handle = world.runner.submit(run_request(world, asked, model, name))
     submission = Submission(definition=definition, parameters=dict(asked.given), url=handle.url)
     action = asked.action
     records.append(records.new(handle.id, _RUN_TASK, "submitted", action, submission=submission))
@@ -85,7 +85,7 @@ def schedule(
                 hint=f"`kaptain schedules delete {other.id}` first, or give another name=.",
             )
     model = send(world, content)
-    handle = world.runner.schedule(_request(world, asked, model, name), when)
+    handle = world.runner.schedule(run_request(world, asked, model, name), when)
     given = dict(asked.given)
     submission = Submission(definition=content.definition, parameters=given, url=handle.url)
     action = asked.action
@@ -109,7 +109,15 @@ def send(world: World, content: Content) -> ModelSpec:
     return model
 
 
-def _request(world: World, asked: ActionRequest, model: ModelSpec, name: str) -> RunRequest:
+def run_request(world: World, asked: ActionRequest, model: ModelSpec, name: str) -> RunRequest:
+    """Returns the run that does an action.
+
+    Args:
+        world: Where.
+        asked: What.
+        model: The model, as its steps need it.
+        name: What people see.
+    """
     model_id = model.identity.id
     parameters = {
         "model": model.dump(),

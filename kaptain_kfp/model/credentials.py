@@ -49,10 +49,15 @@ class Credentials:
             ForeignObjectError: A Secret of that name is there, and isn't this model's.
             ConfigurationError: A provider can't say its credentials.
         """
-        for manifest in self._secrets(model_id, cluster.namespace):
+        for manifest in self.secrets(model_id, cluster.namespace):
             ensure_secret(cluster, manifest)
 
-    def _secrets(self, model_id: str, namespace: str) -> list[dict[str, Any]]:
+    def secrets(self, model_id: str, namespace: str) -> list[dict[str, Any]]:
+        """Returns the model's Secrets; they hold the credentials, readably for everybody.
+
+        Raises:
+            ConfigurationError: A provider can't say its credentials.
+        """
         made = []
         if self.storage is not None:
             made.append(storage_secret(model_id, namespace, self.storage.get_secret_body()))
