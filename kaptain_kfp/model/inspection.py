@@ -9,7 +9,7 @@ from typing import Any
 
 from kaptain_kfp.cluster.adoption import check_ours, stamped
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
-from kaptain_kfp.cluster.diagnose.verdicts import REPLICA_FIELDS
+from kaptain_kfp.cluster.diagnose.verdicts import REPLICA_FIELDS, wanted_pods
 from kaptain_kfp.exceptions import (
     AccessDeniedError,
     ClusterUnavailableError,
@@ -21,6 +21,7 @@ from kaptain_kfp.exceptions import (
 
 from .actionplan import Check, Effect, PlannedObject
 from .differences import differences, without_secrets
+from .room import shortages
 from .standins import StandIns
 
 __all__ = ["Inspection", "Problems"]
@@ -90,6 +91,7 @@ class Inspection:
         if pod is not None:
             # quotas and Pod Security have their say only when its pods are made
             self._check(f"pods of {resource}", pod, ours=False)
+            self._check_room(f"pods of {resource}", pod, wanted_pods(manifest))
 
     def _there(self, manifest: Manifest) -> tuple[Manifest | None, Effect]:
         if self._away:
@@ -122,6 +124,21 @@ class Inspection:
                 self.note(error)
         else:
             self.checks.append(Check(resource, "accepted"))
+
+    def _check_room(self, resource: str, pod: Manifest, number: int) -> None:
+        """Sees that quotas have room for all pods; a dry run tells of one only."""
+        if self.checks[-1].verdict != "accepted" or number < 2:
+            return
+        try:
+            quotas = list(self.cluster.list("ResourceQuota"))
+        except AccessDeniedError:
+            return
+        except KaptainError as error:
+            self.note(error)
+            return
+        for shortage in shortages(quotas, pod, number):
+            self.checks[-1] = Check(resource, "refused", shortage.message)
+            self.note(shortage)
 
     def note(self, error: KaptainError) -> None:
         """Adds a problem."""
