@@ -53,7 +53,8 @@ class PlannedImage:
         checksum: Of everything that goes in.
         base_image: What it is built on.
         reference: By digest, where it is there already.
-        skipped: Whether nothing has to be built; None where that couldn't be found out.
+        skipped: Whether nothing has to be built; None where that couldn't be found out. To build
+            an image that needn't be built, no run is made.
         reason: Why.
     """
 
@@ -141,7 +142,7 @@ class ActionPlan:
         target: Where.
         pipeline: The pipeline.
         image: The image.
-        sources: The training code.
+        sources: The training code; empty where no run is made.
         objects: The objects that the action and its steps make, in that order.
         resources: What the work asks for; None for an action without any.
         checks: What the cluster says to the objects, and to the pods that they bring. Whoever

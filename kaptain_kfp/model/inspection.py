@@ -52,6 +52,8 @@ class Problems:
         told = shown(error.message)
         if told not in [known.message for known in self.found]:
             error.args, error.message = (told,), told
+            # where it was raised, there may be Secrets
+            error.__traceback__ = error.__cause__ = error.__context__ = None
             error.resource, error.hint = shown(error.resource), shown(error.hint)
             self.found.append(error)
 
@@ -130,13 +132,13 @@ class Inspection:
         if self.checks[-1].verdict != "accepted" or number < 2:
             return
         try:
-            quotas = list(self.cluster.list("ResourceQuota"))
+            found = list(shortages(self.cluster.list("ResourceQuota"), pod, number))
         except AccessDeniedError:
-            return
+            return  # who may make pods needn't see quotas
         except KaptainError as error:
             self.note(error)
             return
-        for shortage in shortages(quotas, pod, number):
+        for shortage in found:
             self.checks[-1] = Check(resource, "refused", shortage.message)
             self.note(shortage)
 

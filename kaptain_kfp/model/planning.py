@@ -45,24 +45,19 @@ def plan_action(world: World, asked: ActionRequest, content: Content) -> ActionP
     model, looked_up = _model(world, content, problems)
     run = run_request(world, asked, model, "")
     image = _image(world, content, problems)
+    # then there is no run
+    idle = asked.action == "build" and image.skipped
     training = Training.of(model, run.parameters) if asked.action == "train" else None
     inspection = Inspection(world.cluster, stand_ins, problems)
-    with problems.noted():
-        for secret in world.credentials.secrets(identity.id, world.cluster.namespace):
-            inspection.look(secret)
-    if training is not None:
-        with problems.noted():
-            inspection.look(_workload(training, image, world, inspection))
+    if not idle:
+        _inspect(world, model, training, image, inspection)
     return ActionPlan(
         action=asked.action,
         model_id=identity.id,
         target=world.target,
         pipeline=_pipeline(world, run, problems),
         image=image,
-        sources=tuple(
-            PlannedSource(entry.path, entry.digest, entry.size is None if looked_up else None)
-            for entry in model.source.entries
-        ),
+        sources=() if idle else _sources(model, looked_up),
         objects=tuple(inspection.objects),
         resources=None if training is None else _total(training),
         checks=tuple(inspection.checks),
@@ -79,6 +74,30 @@ def _model(world: World, content: Content, problems: Problems) -> tuple[ModelSpe
     except StoreError as error:
         problems.note(error)
         return content.look_up(None, *given), False
+
+
+def _inspect(
+    world: World,
+    model: ModelSpec,
+    training: Training | None,
+    image: PlannedImage,
+    inspection: Inspection,
+) -> None:
+    """Looks at all objects that are made, by us and by the steps of the run."""
+    problems = inspection.problems
+    with problems.noted():
+        for secret in world.credentials.secrets(model.identity.id, world.cluster.namespace):
+            inspection.look(secret)
+    if training is not None:
+        with problems.noted():
+            inspection.look(_workload(training, image, world, inspection))
+
+
+def _sources(model: ModelSpec, looked_up: bool) -> tuple[PlannedSource, ...]:
+    return tuple(
+        PlannedSource(entry.path, entry.digest, entry.size is None if looked_up else None)
+        for entry in model.source.entries
+    )
 
 
 def _pipeline(world: World, run: RunRequest, problems: Problems) -> PlannedPipeline:

@@ -70,12 +70,15 @@ def _title(plan: ActionPlan) -> str:
 
 def _facts(plan: ActionPlan) -> dict[str, str]:
     image, pipeline = plan.image, plan.pipeline
+    run = "" if plan.sources else "; it needn't be run"
     facts = {
         "Target": f"{plan.target.name} ({plan.target.reason})",
-        "Pipeline": f"{pipeline.name}, version {pipeline.version or 'unknown'}",
+        "Pipeline": f"{pipeline.name}, version {pipeline.version or 'unknown'}{run}",
         "Image": f"{image.name}\nchecksum {image.checksum}, on {image.base_image}\n{image.reason}",
-        "Sources": "\n".join(f"{one.path}: {_SENT[one.sent]}" for one in plan.sources),
     }
+    if plan.sources:
+        sent = (f"{one.path}: {_SENT[one.sent]}" for one in plan.sources)
+        facts["Sources"] = "\n".join(sent)
     total = plan.resources
     if total is not None:
         amounts = (("requests", total.requests), ("limits", total.limits))

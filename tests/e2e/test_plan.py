@@ -98,6 +98,9 @@ def test_what_is_there_already(make_model: MakeModel, kaptain_home: Path) -> Non
     assert after.image.skipped
     assert "with this content is there" in after.image.reason
     assert [source.sent for source in after.sources] == [False]
+    again = model.plan("build")
+    assert (again.image.skipped, again.sources, again.objects) == (True, (), ())
+    assert "it needn't be run" in str(again)
     (job,) = after.manifests
     assert job["spec"]["template"]["spec"]["containers"][0]["image"] == after.image.reference
     assert "<digest>" not in str(after)
