@@ -59,7 +59,8 @@ class RegistryServer:
 
     def uploads(self) -> list[Path]:
         """Returns the uploads that are open, or were left behind."""
-        return [place for place in self.folder.rglob("_uploads/*") if place.is_dir()]
+        # of one that was cancelled its empty folder stays
+        return [place.parent for place in self.folder.rglob("_uploads/*/data")]
 
 
 def missing_programs(*more: str) -> list[str]:

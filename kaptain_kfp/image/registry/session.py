@@ -151,7 +151,11 @@ class Session:
         if response.status != 401 or not ours:
             return response
         challenge = response.headers.get("WWW-Authenticate", "")
-        fresh = self._authorizer.renewed(challenge, scopes, used, task)
+        try:
+            fresh = self._authorizer.renewed(challenge, scopes, used, task)
+        except BaseException:
+            response.close()
+            raise
         if fresh is None:
             return response
         response.drain_conn()

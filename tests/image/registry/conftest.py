@@ -99,15 +99,16 @@ def push_image(
     *,
     content: bytes = b"hello",
     family: Family = Family.OCI,
-    platform: Platform = Platform(),
+    platform: Platform | None = None,
     config: dict[str, Any] | None = None,
 ) -> Manifest:
     """Pushes an image of one layer."""
     layer, diff_id = layer_of(content)
+    runs_on = platform or Platform()
     settings = canonical_json(
         {
-            "os": platform.os,
-            "architecture": platform.architecture,
+            "os": runs_on.os,
+            "architecture": runs_on.architecture,
             "config": config or {},
             "rootfs": {"type": "layers", "diff_ids": [diff_id]},
             "history": [{"created_by": "test"}],

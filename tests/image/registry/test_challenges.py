@@ -9,7 +9,8 @@ from kaptain_kfp.image.registry.challenges import choose_challenge
     ("header", "scheme", "parameters"),
     [
         (
-            'Bearer realm="https://auth.example/token",service="a, b",scope="repository:x:pull,push"',
+            'Bearer realm="https://auth.example/token",service="a, b",'
+            'scope="repository:x:pull,push"',
             "bearer",
             {
                 "realm": "https://auth.example/token",

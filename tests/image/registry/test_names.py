@@ -52,7 +52,7 @@ def test_a_digest_wins_over_the_tag() -> None:
 
 @pytest.mark.parametrize("name", ["a:-tag", "host:5000/A", "a@sha256:1", "a:tag:tag", ""])
 def test_a_name_that_is_not_allowed(name: str) -> None:
-    with pytest.raises(ModelValidationException, match="base_image.*isn't a valid image name"):
+    with pytest.raises(ModelValidationException, match=r"base_image.*isn't a valid image name"):
         image_reference(name, field="base_image")
 
 
