@@ -13,10 +13,16 @@ from kaptain_kfp.exceptions import ObjectExistsError
 from kaptain_kfp.local.client import ensure_supervisor
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
-from kaptain_kfp.local.supervisor import CONTROLLERS_VARIABLE, IDLE_VARIABLE, KUBELET_VARIABLE
+from kaptain_kfp.local.supervisor import (
+    CONTROLLERS_VARIABLE,
+    IDLE_VARIABLE,
+    KUBELET_VARIABLE,
+    PULL_VARIABLE,
+)
 
 from ..faults import Faults
 from ..homes import end_supervisor
+from ..pulled_images import PULL
 from ..requests import Requests
 from ..schemas import Schemas
 from ..server import HttpServer
@@ -107,6 +113,7 @@ def serve_kubernetes(
     home: Path,
     *,
     kubelet: bool = True,
+    pull: bool = False,
     operators: bool = True,
     crds: Path | None = None,
     port: int = 0,
@@ -120,6 +127,8 @@ def serve_kubernetes(
     Args:
         home: The folder of the local world; made where it is missing.
         kubelet: False: the controllers work, but no pod becomes a process.
+        pull: True: pods run the images that a registry has, see `testing.pulled_images`; else
+            those that were built in the home.
         operators: False: Jobs are looked after, but custom objects stay as they are sent.
         crds: A folder with CustomResourceDefinitions, whose schemas objects are held to.
         port: Where; 0 for one that is free.
@@ -140,6 +149,8 @@ def serve_kubernetes(
     objects = Objects(home)
     schemas = Schemas() if crds is None else Schemas.load(crds)
     settings = {KUBELET_VARIABLE: "on" if kubelet else "off", IDLE_VARIABLE: str(_IDLE_SECONDS)}
+    if pull:
+        settings[PULL_VARIABLE] = PULL
     if not operators:
         settings[CONTROLLERS_VARIABLE] = ",".join(_WITHOUT_OPERATORS)
     access, installed = Access(tokens), Installed(without)
