@@ -70,14 +70,15 @@ class KubernetesFace:
         self._written: list[Path] = []
         self.kubeconfig = self.kubeconfig_of(token)
 
-    def kubeconfig_of(self, token: str | None) -> Path:
+    def kubeconfig_of(self, token: str | None, namespace: str = "default") -> Path:
         """Writes a file with which clients find it; it goes when the server does.
 
         Args:
             token: What they show; None for nothing.
+            namespace: Where they work: a step's pod knows its own.
         """
         path = self.home / f"kubeconfig-{self._server.port}-{len(self._written)}.json"
-        _write_kubeconfig(path, self.url, token)
+        _write_kubeconfig(path, self.url, token, namespace)
         self._written.append(path)
         return path
 
@@ -186,7 +187,7 @@ def _make_namespace(objects: Objects, name: str) -> None:
         objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
-def _write_kubeconfig(path: Path, url: str, token: str | None) -> None:
+def _write_kubeconfig(path: Path, url: str, token: str | None, namespace: str) -> None:
     user: dict[str, Any] = {"token": token} if token else {}
     config = {
         "apiVersion": "v1",
@@ -196,7 +197,7 @@ def _write_kubeconfig(path: Path, url: str, token: str | None) -> None:
         "contexts": [
             {
                 "name": "kaptain",
-                "context": {"cluster": "kaptain", "user": "kaptain", "namespace": "default"},
+                "context": {"cluster": "kaptain", "user": "kaptain", "namespace": namespace},
             }
         ],
         "current-context": "kaptain",
