@@ -20,7 +20,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from kaptain_kfp.exceptions import ImageBuildException
-from kaptain_kfp.image.pip_process import QUIET, Log, culprit, failure, has_pip, mask, run
+from kaptain_kfp.image.pip_process import QUIET, Log, failure, has_pip, mask, missing, run
 from kaptain_kfp.image.requirements import LocalProject, Requirements, read_requirements
 from kaptain_kfp.image.resolution import Resolution, parse_report
 from kaptain_kfp.image.walk import locate
@@ -158,23 +158,23 @@ class _Work:
         """Finds out what is to be installed, and builds what has no wheel."""
         if not asked.lines and not local:
             return Resolution()
-        file = self._list("asked", asked.options, [*asked.lines, *local])
+        file = self._list(Path(self._name).stem, asked.options, [*asked.lines, *local])
         constraints = self._list("constraints", (), asked.constraints)
         report = self._scratch / "report.json"
         options = ["--dry-run", "--ignore-installed", f"--report={report}", "-r", str(file)]
         tried: set[str] = set()
         while True:
-            returned, tail = self._install(
+            returned, said = self._install(
                 [*options, "-c", str(constraints)], self._scratch / "none"
             )
             if not returned:
                 return parse_report(json.loads(report.read_bytes()))
-            blamed = culprit(tail)
+            blamed = missing(said)
             name = _name(blamed)
             if blamed is None or name is None or name in tried:
-                raise failure(self._name, tail)
+                raise failure(self._name, said)
             tried.add(name)
-            self._build_missing(blamed.split(" (from ")[0], name, asked.options, tail)
+            self._build_missing(blamed, name, asked.options, said)
 
     def install(
         self, asked: Requirements, resolution: Resolution, local: Sequence[str], done: Path
@@ -187,15 +187,23 @@ class _Work:
             if lines:
                 file = self._list(f"pinned-{part}", asked.options, lines)
                 options = ["--no-deps", "--no-compile", "-r", str(file)]
-                returned, tail = self._install(options, done / part)
+                returned, said = self._install(options, done / part)
                 if returned:
-                    raise failure(self._name, tail)
+                    raise failure(self._name, said)
 
     def _install(self, options: Sequence[str], place: Path) -> tuple[int, list[str]]:
+        """Runs pip for the target; returns its exit code and all that it said."""
+        said: list[str] = []
+
+        def log(line: str) -> None:
+            said.append(line)
+            self._log(line)
+
         markers = json.dumps(self._target.markers)
         pip = [str(self._python), "-c", _AS_THE_TARGET, markers, "install", *QUIET]
         found = ["--find-links", str(self._built), "--target", str(place)]
-        return run([*pip, *self._target.options, *found, *options], self._code, self._log)
+        returned, _ = run([*pip, *self._target.options, *found, *options], self._code, log)
+        return returned, said
 
     def _list(self, name: str, options: Sequence[str], lines: Sequence[str]) -> Path:
         # Options of the file win over those of the command line, among them these two.
@@ -279,7 +287,7 @@ def _warning(frameworks: Sequence[str]) -> str:
 
 def _name(requirement: str | None) -> str | None:
     try:
-        return canonicalize_name(Requirement((requirement or "").split(" (from ")[0]).name)
+        return canonicalize_name(Requirement(requirement or "").name)
     except InvalidRequirement:
         return None
 

@@ -144,6 +144,14 @@ def test_what_has_no_wheel_is_built_if_it_then_fits_everywhere(world: World) -> 
     assert "slow>=1 has no wheel that fits; building it from its sources." in world.log
 
 
+def test_what_many_versions_need_is_built(world: World) -> None:
+    """pip then speaks of a conflict between those versions."""
+    world.sdist("slow")
+    world.wheel("app", "1.0", requires=["slow<3,>=0.1"])
+    world.wheel("app", "1.1", requires=["slow<3,>=1"])
+    assert world.install("app").versions == {"app": "1.1", "slow": "1.0"}
+
+
 def test_what_is_built_for_this_machine_only_is_refused(world: World) -> None:
     world.sdist("native", tag="cp311-cp311-linux_x86_64")
     error = world.refuses("native==1.0")
