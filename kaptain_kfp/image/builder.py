@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kaptain_kfp.exceptions import ImageBuildException, ImageNotFoundError
+from kaptain_kfp.exceptions import ImageBuildException, ImageNotFoundError, RegistryError
 from kaptain_kfp.image.layers.config import (
     LABEL_BASE_DIGEST,
     LABEL_BASE_NAME,
@@ -22,6 +22,7 @@ from kaptain_kfp.image.layers.tar import Layer, LayerPlan, write_layer
 from kaptain_kfp.image.oci import Descriptor, Manifest, Platform, canonical_json, sha256_digest
 from kaptain_kfp.image.registry.blobs import bytes_source, file_source
 from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.errors import BLOB_MISSING
 from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
@@ -50,7 +51,7 @@ class Recipe:
     identity: ModelIdentity
     main_file: str
     layers: Callable[[RemoteImage], Sequence[LayerPlan]]
-    platform: Platform = Platform()
+    platform: Platform = field(default_factory=Platform)
     compression: Compression = Compression.GZIP
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -157,6 +158,17 @@ class _Build:
         self._log = log
 
     def run(self, scratch: Path) -> BuiltImage:
+        try:
+            return self._run(scratch)
+        except RegistryError as error:
+            if error.reason != BLOB_MISSING or not self._there:
+                raise
+        # what the last build pushed was cleaned up under its image
+        self._log(f"{self._target.registry} has lost layers of the last build.")
+        self._there = set()
+        return self._run(scratch)
+
+    def _run(self, scratch: Path) -> BuiltImage:
         # ours first: what is wrong with them shows before gigabytes travel
         layers = [self._push_layer(plan, scratch) for plan in self._recipe.layers(self._base)]
         self._copy_base()

@@ -7,11 +7,12 @@ import re
 import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from kaptain_kfp.exceptions import ImageBuildException
 
-__all__ = ["QUIET", "Log", "culprit", "failure", "has_pip", "mask", "run"]
+__all__ = ["QUIET", "Log", "culprit", "failure", "has_pip", "mask", "missing", "run"]
 
 Log = Callable[[str], None]
 
@@ -31,6 +32,11 @@ _CULPRITS = tuple(
         r"Cannot install (.+?) because",
         r"Because (\S+) was not found",
     )
+)
+_NOTHING = re.compile(r"No matching distribution found for (.+?)(?: \(from .*)?$")
+_NONE_HERE = "no matching distributions available for your environment"
+_DEPENDS = re.compile(
+    r"\s*\S+ \S+ depends on (?P<name>[\w.-]+)(?:\[[^]]*\])?(?P<versions>[^;]*?)(?:;.*)?"
 )
 # Set in many notebook images; each would lead pip past the virtual environment.
 _MISLEADING = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PYTHONHOME")
@@ -79,9 +85,9 @@ def run(
     return process.returncode, list(tail)
 
 
-def failure(requirements: str, tail: Sequence[str]) -> ImageBuildException:
+def failure(requirements: str, said: Sequence[str]) -> ImageBuildException:
     """Returns the error that names the requirement which pip says it can't install."""
-    found = culprit(tail)
+    found = culprit(said)
     what = f"The requirement {found}" if found else "Something"
     return ImageBuildException(
         f"{what} in {requirements} can't be installed.",
@@ -89,14 +95,32 @@ def failure(requirements: str, tail: Sequence[str]) -> ImageBuildException:
         reason="RequirementsFailed",
         hint="Check names, versions and the package index (pip.conf, PIP_INDEX_URL), "
         "then build again.",
-        log_tail="\n".join(tail),
+        log_tail="\n".join(said[-_TAIL_LINES:]),
     )
 
 
-def culprit(tail: Sequence[str]) -> str | None:
+def culprit(lines: Sequence[str]) -> str | None:
     """Returns the requirement that pip's output blames, None where it blames none."""
-    matches = (pattern.search(line) for pattern in _CULPRITS for line in tail)
-    return next((match[1].strip() for match in matches if match), None)
+    matches = (pattern.search(line) for pattern in _CULPRITS for line in lines)
+    # A place in a file isn't the name of anything.
+    names = (match[1].strip() for match in matches if match and not match[1].startswith("-r "))
+    return next(names, None)
+
+
+def missing(lines: Sequence[str]) -> str | None:
+    """Returns the requirement of which pip says that nothing fits here, None if there is none.
+
+    Where many versions of another package need it, pip takes that for a conflict between those.
+    """
+    for line in lines:
+        if match := _NOTHING.search(line):
+            return match[1].strip()
+    for before, name in pairwise(map(str.strip, lines)):
+        if _NONE_HERE in before:
+            needs = filter(None, map(_DEPENDS.fullmatch, lines))
+            versions = (need["versions"] for need in needs if need["name"] == name)
+            return name + next(versions, "").replace(" and ", ",")
+    return None
 
 
 def mask(text: str) -> str:

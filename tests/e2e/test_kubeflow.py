@@ -6,6 +6,7 @@ Notebook → Kubeflow Pipelines → steps → Kubernetes → training process �
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,8 @@ def make_wheel() -> Callable[..., Path]:
     ) -> Path:
         info = f"{name}-{version}.dist-info"
         needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+        extras = re.findall(r"extra == '(\w+)'", needs)
+        needs += "".join(f"Provides-Extra: {extra}\n" for extra in extras)
         content = {
             **(files if files is not None else {f"{name}/__init__.py": f"VERSION = {version!r}\n"}),
             f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",

@@ -53,7 +53,10 @@ def requirements_key(
         "lines": sorted({_normalised(line) for line in requirements.lines}),
         "constraints": sorted({_normalised(line) for line in requirements.constraints}),
         "options": [_CREDENTIALS.sub("", line) for line in requirements.options],
-        "local": {path: (local_digests or {}).get(path) for path in requirements.local},
+        "local": sorted(
+            [project.path, project.extras, (local_digests or {}).get(project.path, "")]
+            for project in requirements.local
+        ),
         "clones": sorted(_CREDENTIALS.sub("", line) for line in requirements.version_controlled),
         "index": {name: _CREDENTIALS.sub("", value) for name, value in index.items()},
         "exclude": sorted({canonicalize_name(name) for name in exclude}),

@@ -64,7 +64,7 @@ class ImageFacts:
         framework: Its framework.
         framework_version: The framework's version.
         base_name: The base image, as it was asked for.
-        base_digest: ``sha256:`` and 64 hex digits: what that name stood for, a manifest or an index.
+        base_digest: ``sha256:`` and 64 hex digits: the manifest or index that it stood for.
     """
 
     main_file: str
