@@ -120,7 +120,7 @@ def test_the_configuration_can_be_given(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_world_that_is_not_here(home: Path) -> None:
-    with pytest.raises(ConfigurationError, match="kubeflow"):
+    with pytest.raises(ConfigurationError, match="storage_config_provider"):
         utils.list_jobs(config=Config(None, None, target="kubeflow"))
 
 

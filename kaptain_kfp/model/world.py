@@ -140,7 +140,7 @@ def _on_kubeflow(config: Config, target: Target, uri: str) -> World:
         cluster=cluster,
         runner=KfpRunner(KfpConnection(settings), cluster, store),
         store=store,
-        images=PublishedImages.of(config),
+        images=PublishedImages(config),
         training_api=config.training_api,
-        credentials=Credentials(storage=storage, registry=registry),
+        credentials=Credentials(storage, registry, config.docker_registry_url),
     )

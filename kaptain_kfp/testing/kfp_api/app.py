@@ -57,13 +57,14 @@ def application(
     return Starlette(routes=routes, exception_handlers={HTTPException: _refuse}), routes
 
 
-def asked(routes: Sequence[Route], method: str, path: str) -> Asked:
+def asked(routes: Sequence[Route], method: str, path: str, query: str) -> Asked:
     """Returns what a request is for.
 
     Args:
         routes: The routes of the API.
         method: The request's method.
         path: Its path.
+        query: What follows it; of no matter here.
     """
     for route in routes:
         if method in (route.methods or ()) and route.path_regex.match(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from kaptain_kfp.local.home import Home
 from kaptain_kfp.runs.executor_template import executor_template
 
 from ..faults import FaultMiddleware, Faults
-from ..requests import Asked, CountingMiddleware, Requests
+from ..requests import CountingMiddleware, Requests
 from ..server import HttpServer
 from .app import application, asked
 from .errors import refusal
@@ -86,10 +87,7 @@ def serve_kfp(
     faults, requests = Faults(), Requests()
     app, routes = application(Shelf(Home(home), namespace, multi_user=multi_user), template)
 
-    def kind(method: str, path: str, query: str) -> Asked:
-        return asked(routes, method, path)
-
-    guarded = Guard(app, tokens or {})
-    faulty = FaultMiddleware(guarded, faults=faults, refusal=refusal)
-    with HttpServer(CountingMiddleware(faulty, requests=requests, asked=kind), port) as server:
+    faulty = FaultMiddleware(Guard(app, tokens or {}), faults=faults, refusal=refusal)
+    counted = CountingMiddleware(faulty, requests=requests, asked=partial(asked, routes))
+    with HttpServer(counted, port) as server:
         yield KfpFace(server.url, faults, requests, server)
