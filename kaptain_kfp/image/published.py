@@ -17,6 +17,7 @@ from kaptain_kfp.image.layers.tar import LayerPlan
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.configured import registry_client
 from kaptain_kfp.image.registry.images import RemoteImage
+from kaptain_kfp.image.registry.names import image_reference
 from kaptain_kfp.image.requirements import has_requirements
 from kaptain_kfp.image.sources import collect, unpack
 from kaptain_kfp.image.wheel_target import wheel_target
@@ -75,6 +76,10 @@ class PublishedImages(Images):
         wanted = ImageSpec(name=name, base_image=name, checksum=checksum)
         with self._client(name) as client:
             return find_image(wanted, client, registry_url=self._url)
+
+    def reference(self, name: str, digest: str) -> str:
+        """Returns the reference of an image with its registry."""
+        return str(image_reference(name, self._url).at(digest))
 
     def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
         """Builds a model's image and pushes it, unless it is there."""

@@ -128,7 +128,7 @@ class Check:
     message: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ActionPlan:
     """What an action would do now. Nothing was sent, made or recorded for it.
 
@@ -170,6 +170,10 @@ class ActionPlan:
     def diff(self) -> Mapping[str, tuple[FieldChange, ...]]:
         """Object → what the cluster has otherwise, for those that it has."""
         return {planned.resource: planned.diff for planned in self.objects if planned.diff}
+
+    def __repr__(self) -> str:
+        counts = f"objects: {len(self.objects)}, problems: {len(self.problems)}"
+        return f"<plan of {self.action} {self.model_id}, {counts}; print it>"
 
     def __str__(self) -> str:
         return text_of(self)

@@ -68,6 +68,7 @@ class Inspection:
         problems: Gets what keeps them from being made.
         objects: What was found of each.
         checks: What the cluster says to each.
+        away: Whether the cluster can't be reached.
     """
 
     cluster: Cluster
@@ -75,7 +76,7 @@ class Inspection:
     problems: Problems
     objects: list[PlannedObject] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    _away: bool = False
+    away: bool = False
 
     def look(self, manifest: Manifest) -> None:
         """Looks at an object: what is there in its place, and what the cluster says to it."""
@@ -96,7 +97,7 @@ class Inspection:
             self._check_room(f"pods of {resource}", pod, wanted_pods(manifest))
 
     def _there(self, manifest: Manifest) -> tuple[Manifest | None, Effect]:
-        if self._away:
+        if self.away:
             return None, "unknown"
         try:
             there = self.cluster.get(ResourceRef.of(manifest))
@@ -110,7 +111,7 @@ class Inspection:
 
     def _check(self, resource: str, manifest: Manifest, *, ours: bool = True) -> None:
         """Asks the cluster by a dry run; what isn't ours to make, we may lack the right to make."""
-        if self._away:
+        if self.away:
             self.checks.append(Check(resource, "not asked", "the cluster can't be reached"))
             return
         try:
@@ -144,7 +145,7 @@ class Inspection:
 
     def note(self, error: KaptainError) -> None:
         """Adds a problem."""
-        self._away = self._away or isinstance(error, ClusterUnavailableError)
+        self.away = self.away or isinstance(error, ClusterUnavailableError)
         self.problems.note(error)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kaptain_kfp.components.training import Training
 from kaptain_kfp.exceptions import ClusterUnavailableError, KaptainError, StoreError
-from kaptain_kfp.manifests.forms import training_form
+from kaptain_kfp.manifests.forms import TrainingForm, training_form
 from kaptain_kfp.manifests.job import demand
 from kaptain_kfp.manifests.names import GPU_RESOURCE
 from kaptain_kfp.quantities import times
@@ -132,19 +132,23 @@ def _workload(
 ) -> dict[str, Any]:
     """Returns the workload, with stand-ins for what only a run will know."""
     stand_ins = inspection.stand_ins
-    try:
-        form = training.form(world.cluster)
-    except ClusterUnavailableError as error:
-        inspection.note(error)
-        form = training_form(training.framework, training.policy.training_api, None)
     return training.manifest(
         stand_ins.identity,
         stand_ins.run_id,
         namespace=world.cluster.namespace,
-        form=form,
-        image=image.reference or stand_ins.reference(image.name),
+        form=_form(training, inspection),
+        image=image.reference or world.images.reference(image.name, f"sha256:{stand_ins.digest}"),
         upload_uri=world.store.uri_of(training.key(stand_ins.identity.revision)),
     )
+
+
+def _form(training: Training, inspection: Inspection) -> TrainingForm:
+    if not inspection.away:
+        try:
+            return training.form(inspection.cluster)
+        except ClusterUnavailableError as error:
+            inspection.note(error)
+    return training_form(training.framework, training.policy.training_api, None)
 
 
 def _total(training: Training) -> ResourceTotal:

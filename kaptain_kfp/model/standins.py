@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kaptain_kfp.image.checksum import parse_image_name
 from kaptain_kfp.manifests import names
 
 __all__ = ["SIZE", "StandIns"]
@@ -42,10 +41,6 @@ class StandIns:
     def identity(self) -> names.Identity:
         """The first try of a task of the run."""
         return names.identity(self.run_id, "", _TASK)
-
-    def reference(self, image_name: str) -> str:
-        """Returns the reference of an image that is yet to be built."""
-        return f"{parse_image_name(image_name).repository}@sha256:{self.digest}"
 
     def shown(self, value: Any) -> Any:
         """Returns plain data, or a text, with placeholders in place of all that was made up."""

@@ -35,7 +35,9 @@ def everything(plan: ActionPlan) -> str:
 
 @pytest.mark.parametrize(("framework", "kind"), [("sklearn", "Job"), ("tensorflow", "TFJob")])
 def test_what_is_planned_is_what_is_made(kubeflow: Kubeflow, framework: str, kind: str) -> None:
-    model = kubeflow.model(UPLOADING, framework=framework)
+    # a name without a registry is one of the registry that is configured
+    config = kubeflow.config(docker_registry_url=f"http://{kubeflow.registry.host}")
+    model = kubeflow.model(UPLOADING, framework=framework, image_name="team/digits", config=config)
     objects = Objects(kubeflow.home)
     before = objects.revision()
     kubeflow.kubernetes.requests.reset()

@@ -175,3 +175,4 @@ def test_how_it_is_shown(make_model: MakeModel, caplog: pytest.LogCaptureFixture
         f"Pipeline   kaptain-train, version {plan.pipeline.version}"
     ]
     assert isinstance(plan, ActionPlan) and plan.diff == {}
+    assert repr(plan) == "<plan of train dev/digits, objects: 1, problems: 0; print it>"

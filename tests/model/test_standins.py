@@ -11,7 +11,7 @@ def test_what_was_made_up_is_shown_as_placeholders() -> None:
         {
             "name": f"m-job-{identity.suffix}",
             "labels": {"revision": identity.revision, "run": made.run_id},
-            "image": made.reference("registry.example:5000/me/m:tag"),
+            "image": f"registry.example:5000/me/m@sha256:{made.digest}",
             "list": [{"uri": f"s3://b/m/trained/{identity.revision}"}, 1, None],
             ANNOTATION_SPEC_HASH: "0123456789abcdef",
         }
