@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image.pip_process import mask
 
 __all__ = ["LocalProject", "Requirements", "has_requirements", "read_requirements"]
 
@@ -107,7 +108,7 @@ class _Reader:
             if match := pattern.fullmatch(line):
                 if "://" in match["file"]:
                     hint = "Save what is there beside the file, and name that"
-                    raise _refused(file, f"includes the URL {match['file']!r}", hint)
+                    raise _refused(file, f"includes the URL {mask(match['file'])!r}", hint)
                 self.read(file.parent / match["file"], around, target)
                 return
         editable = _EDITABLE.fullmatch(line)

@@ -102,6 +102,7 @@ def test_what_has_to_be_cloned_is_told_apart(tmp_path: Path, line: str) -> None:
         ("-r r.txt", r"r\.txt includes itself"),
         ("-c ./r.txt", r"r\.txt includes itself"),
         ("-r https://example.com/r.txt", r"r\.txt includes the URL"),
+        ("-r https://me:s3cret@example.com/r.txt", r"'https://\*\*\*@example.com/r.txt'"),
     ],
 )
 def test_what_cannot_be_included(tmp_path: Path, text: str, message: str) -> None:

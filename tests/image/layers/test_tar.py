@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaptain_kfp.exceptions import ImageBuildException
@@ -30,6 +30,7 @@ from kaptain_kfp.image.layers.tar import (
 from kaptain_kfp.image.oci import Family
 
 MB = 1 << 20
+UNHURRIED = settings(deadline=None)
 
 names = st.text(
     st.characters(exclude_categories=("Cs",), exclude_characters="/\0"), min_size=1, max_size=40
@@ -50,6 +51,7 @@ def blob_of(plan: LayerPlan, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+@UNHURRIED
 @given(trees, st.randoms())
 def test_the_order_makes_no_difference(
     tree: dict[str, tuple[bytes | None, int]], random: Any
@@ -59,6 +61,7 @@ def test_the_order_makes_no_difference(
     assert blob_of(plan_of(tree)) == blob_of(plan_of(dict(items)))
 
 
+@UNHURRIED
 @given(trees)
 def test_what_went_in_comes_out(tree: dict[str, tuple[bytes | None, int]]) -> None:
     with tarfile.open(fileobj=io.BytesIO(blob_of(plan_of(tree)))) as archive:
@@ -73,6 +76,7 @@ def test_what_went_in_comes_out(tree: dict[str, tuple[bytes | None, int]]) -> No
     assert found == tree
 
 
+@UNHURRIED
 @given(trees, st.data())
 def test_each_change_shows(tree: dict[str, tuple[bytes | None, int]], data: st.DataObject) -> None:
     first = write_layer(plan_of(tree), io.BytesIO())
@@ -80,6 +84,7 @@ def test_each_change_shows(tree: dict[str, tuple[bytes | None, int]], data: st.D
     assert write_layer(plan_of({**tree, path: (b"", 0o644)}), io.BytesIO()).diff_id != first.diff_id
 
 
+@UNHURRIED
 @given(st.lists(st.sampled_from(["a", "..", ".", "", "b"]), min_size=1).map("/".join))
 def test_paths_stay_within_the_image(path: str) -> None:
     plain = path and all(part in ("a", "b") for part in path.split("/"))
