@@ -17,6 +17,7 @@ _COMMENT = re.compile(r"(^|\s+)#.*$")
 _INCLUDE = re.compile(r"(?:-r|--requirement)(?:\s*=\s*|\s*)(?P<file>\S.*)")
 _CONSTRAINT = re.compile(r"(?:-c|--constraint)(?:\s*=\s*|\s*)(?P<file>\S.*)")
 _EDITABLE = re.compile(r"(?:-e|--editable)(?:\s*=\s*|\s*)(?P<target>\S.*)")
+_FIND_LINKS = re.compile(r"(?:-f|--find-links)(?:\s*=\s*|\s*)(?P<place>\S.*)")
 _VERSION_CONTROL = re.compile(r"(?:^|@\s*)(?:git|hg|svn|bzr)(?:\+|://)")
 _DIRECT = re.compile(r"[A-Za-z0-9][\w.-]*(?P<extras>\[[^]]*\])?\s*@\s*(?P<url>\S+)")
 _ARCHIVE = re.compile(r"\S+\.(?:whl|zip|tar\.gz|tgz|tar\.bz2)")
@@ -113,7 +114,7 @@ class _Reader:
                 return
         editable = _EDITABLE.fullmatch(line)
         if not editable and line.startswith("-"):
-            self.options.append(line)
+            self.options.append(_absolute(line, file.parent))
             return
         wanted = editable["target"] if editable else line
         if _VERSION_CONTROL.search(wanted):
@@ -130,6 +131,14 @@ def _lines(text: str) -> Iterator[str]:
     for line in joined.splitlines():
         if kept := _COMMENT.sub("", line).strip():
             yield kept
+
+
+def _absolute(option: str, folder: Path) -> str:
+    """Makes absolute what an option names beside its file, as other options name no files."""
+    match = _FIND_LINKS.fullmatch(option)
+    if match and "://" not in match["place"] and (folder / match["place"]).exists():
+        return f"--find-links {folder.absolute() / match['place']}"
+    return option
 
 
 def _project(wanted: str) -> LocalProject | None:

@@ -57,6 +57,18 @@ def test_all_kinds_of_lines(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("option", ["-f wheels", "--find-links=wheels", "--find-links wheels"])
+def test_folders_beside_a_file_are_found_from_everywhere(tmp_path: Path, option: str) -> None:
+    (tmp_path / "sub" / "wheels").mkdir(parents=True)
+    (tmp_path / "r.txt").write_text("-r sub/more.txt\n--find-links https://example.com/wheels\n")
+    (tmp_path / "sub" / "more.txt").write_text(f"{option}\n-f elsewhere\n")
+    assert read_requirements(tmp_path / "r.txt").options == (
+        f"--find-links {tmp_path / 'sub' / 'wheels'}",
+        "-f elsewhere",
+        "--find-links https://example.com/wheels",
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "project"),
     [
