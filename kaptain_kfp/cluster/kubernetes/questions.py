@@ -11,13 +11,20 @@ from kaptain_kfp.exceptions import (
     NotInstalledError,
     ObjectNotFoundError,
 )
-from kaptain_kfp.local.kinds import Kind
+from kaptain_kfp.local.kinds import Kind, kind_of
 from kaptain_kfp.manifests.forms import SCHEMA_PATHS, Installed, installed_by
 
 from .requests import Request, request_for
 from .transport import Transport
 
-__all__ = ["allowed", "custom_resources", "run_cancelled", "training_kinds"]
+__all__ = [
+    "allowed",
+    "custom_resources",
+    "run_cancelled",
+    "served_versions",
+    "server_version",
+    "training_kinds",
+]
 
 _REVIEW = Kind(
     "authorization.k8s.io/v1",
@@ -31,7 +38,7 @@ _DEFINITION = Kind(
     "customresourcedefinitions",
     namespaced=False,
 )
-_WORKFLOW = Kind("argoproj.io/v1alpha1", "Workflow", "workflows", custom=True)
+_WORKFLOW = kind_of("Workflow")
 _RUN_LABEL = "pipeline/runid"
 _PAGE = "500"
 _QUICK_SECONDS = 1.0
@@ -68,6 +75,22 @@ def custom_resources(transport: Transport) -> dict[str, tuple[str, ...]]:
             return found
 
 
+def server_version(transport: Transport) -> str:
+    """Returns the version of the server, see `KubernetesCluster.server_version`."""
+    return str(transport.ask(_reading("/version", "the version")).get("gitVersion", ""))
+
+
+def served_versions(transport: Transport, resource: str) -> tuple[str, ...]:
+    """Returns in which versions there is a resource, see `KubernetesCluster.served_versions`."""
+    plural, _, group = resource.partition(".")
+    try:
+        known = transport.ask(_reading(f"/apis/{group}", f"the API group {group}"))
+    except (NotInstalledError, ObjectNotFoundError):
+        return ()
+    versions = [str(each["version"]) for each in known.get("versions") or ()]
+    return tuple(v for v in versions if plural in _plurals(transport, group, v))
+
+
 def training_kinds(transport: Transport) -> Installed | None:
     """Returns which training jobs there are, see `Cluster.training_kinds`.
 
@@ -75,9 +98,8 @@ def training_kinds(transport: Transport) -> Installed | None:
     """
     documents: dict[str, dict[str, Any]] = {}
     for path in SCHEMA_PATHS:
-        request = Request("get", _DEFINITION, None, resource="the schemas", document=path)
         try:
-            documents[path] = transport.ask(request)
+            documents[path] = transport.ask(_reading(path, "the schemas"))
         except (NotInstalledError, ObjectNotFoundError):
             continue
         except AccessDeniedError:
@@ -99,6 +121,19 @@ def run_cancelled(transport: Transport, namespace: str, run_id: str) -> bool:
     except (ClusterError, ConfigurationError):
         return False
     return any(_ending(workflow) for workflow in answer.get("items") or ())
+
+
+def _plurals(transport: Transport, group: str, version: str) -> set[str]:
+    try:
+        listed = transport.ask(_reading(f"/apis/{group}/{version}", f"the API group {group}"))
+    except (NotInstalledError, ObjectNotFoundError):
+        return set()
+    return {str(each["name"]) for each in listed.get("resources") or ()}
+
+
+def _reading(path: str, resource: str) -> Request:
+    """Returns the request for a document, which everybody may read that the server knows."""
+    return Request("get", _DEFINITION, None, resource=resource, document=path)
 
 
 def _ending(workflow: dict[str, Any]) -> bool:
