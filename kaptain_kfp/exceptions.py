@@ -12,6 +12,10 @@ KaptainError
 ├── ModelAlreadyExistsException
 ├── ConfigurationError               a configuration file, variable or argument can't be used
 ├── ImageBuildException              the image could not be built
+│   └── RegistryError                an image registry refused or failed a request
+│       ├── RegistryAuthError        it doesn't accept the credentials, or they don't allow it
+│       ├── RegistryUnavailableError it can't be reached, or broke off again and again
+│       └── ImageNotFoundError       it has no such image, or none for that platform
 ├── WorkloadDeploymentError          the work could not be created or begun
 │   ├── WorkloadUnschedulableError   no node takes its pods
 │   ├── ImagePullError               an image can't be had
@@ -67,6 +71,7 @@ __all__ = [
     "ContainerConfigurationError",
     "ForeignObjectError",
     "ImageBuildException",
+    "ImageNotFoundError",
     "ImagePullError",
     "InitContainerError",
     "InvalidModelProperty",
@@ -83,6 +88,9 @@ __all__ = [
     "PodSecurityError",
     "PodsRefusedError",
     "QuotaExceededError",
+    "RegistryAuthError",
+    "RegistryError",
+    "RegistryUnavailableError",
     "ResourceExpiredError",
     "RunCancelledError",
     "RunError",
@@ -199,6 +207,22 @@ class ConfigurationError(KaptainError):
 
 class ImageBuildException(KaptainError):
     """Raised in case of an image build failure."""
+
+
+class RegistryError(ImageBuildException):
+    """Raised when an image registry refused or failed a request."""
+
+
+class RegistryAuthError(RegistryError):
+    """Raised when a registry doesn't accept the credentials, or they don't allow the request."""
+
+
+class RegistryUnavailableError(RegistryError):
+    """Raised when a registry can't be reached, or broke off again and again."""
+
+
+class ImageNotFoundError(RegistryError):
+    """Raised when a registry has no such image, or none for the platform that is asked for."""
 
 
 class WorkloadDeploymentError(KaptainError):

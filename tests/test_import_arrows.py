@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from kaptain_kfp.image.layers.helpers import TRAINING_MODULES
+
 PACKAGE = "kaptain_kfp"
 ROOT = Path(__file__).resolve().parents[1] / PACKAGE
 
@@ -35,10 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 FREE = ("__init__", "__main__", "compat", "testing")
 """May import anything; nobody else may import them."""
 
-IN_TRAINING_IMAGES = (
-    *("platform.__init__", "platform._job", "platform._s3", "platform._upload"),
-    *("platform.metrics", "platform.model_export_util", "platform.metadata_util"),
-)
+IN_TRAINING_IMAGES = TRAINING_MODULES
 """Copied into training images: the standard library, each other, and boto3 once it is needed."""
 
 FOREIGN: dict[str, tuple[str, ...]] = {
@@ -51,6 +50,8 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "boto3": ("store.s3", "platform"),
     "botocore": ("store.s3", "platform"),
     "s3transfer": ("store.s3transfer",),
+    "zstandard": ("image.layers.packing",),
+    "packaging": ("image",),
 }
 """Who may touch a foreign name; the longest one that fits counts."""
 
