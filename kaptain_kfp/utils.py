@@ -11,9 +11,10 @@ from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, replace
 
+from kaptain_kfp.checkup.base import Check
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.config import Config, config_or_default
-from kaptain_kfp.display import Row, age_text, print_rows
+from kaptain_kfp.display import Row, age_text, print_checks, print_rows
 from kaptain_kfp.exceptions import (
     ForeignObjectError,
     ModelValidationException,
@@ -39,8 +40,10 @@ from kaptain_kfp.runs.listing import (
 )
 
 __all__ = [
+    "Check",
     "ResourceInfo",
     "WarningInfo",
+    "checks",
     "clean",
     "clean_all",
     "delete_experiment",
@@ -51,6 +54,7 @@ __all__ = [
     "delete_jobs",
     "delete_resource",
     "diagnose",
+    "doctor",
     "experiments",
     "inference_services",
     "jobs",
@@ -125,6 +129,32 @@ def warning_events(
 ) -> list[WarningInfo]:
     """Returns the warnings about workloads and their pods; arguments as for `jobs`."""
     return list_warnings(_place(config, namespace).cluster, (*WORKLOAD_KINDS, "Pod"))
+
+
+def doctor(*, config: Config | None = None) -> None:
+    """Prints whether this machine, and the Kubeflow that is configured, are fit for work.
+
+    See `checks`.
+
+    Args:
+        config: What to check; by default the world that a `Model` without one uses.
+    """
+    print_checks(checks(config=config))
+
+
+def checks(*, config: Config | None = None) -> list[Check]:
+    """Returns what there is to say about this machine and the Kubeflow that is configured.
+
+    Python and packages, the home, the cluster and what is installed in it, rights, Kubeflow
+    Pipelines, storage and registry, and what is left over. None of it is waited for longer than 15
+    seconds, and one that fails hinders only those that need it.
+
+    Args:
+        config: What to check; by default the world that a `Model` without one uses.
+    """
+    from kaptain_kfp.checkup import doctor
+
+    return doctor.checks_here() if config is None else doctor.checks(config)
 
 
 def diagnose(*, config: Config | None = None, namespace: str | None = None) -> None:

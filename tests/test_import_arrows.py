@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cluster", "image", "store", "rollout"),
     ("components",),
     ("compiler", "runs"),
-    ("model",),
+    ("model", "checkup"),
     ("cli", "display", "utils"),
 )
 FREE = ("__init__", "__main__", "compat", "testing")
@@ -51,7 +51,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "botocore": ("store.s3", "platform"),
     "s3transfer": ("store.s3transfer",),
     "zstandard": ("image.layers.packing",),
-    "packaging": ("image",),
+    "packaging": ("image", "checkup.machine"),
 }
 """Who may touch a foreign name; the longest one that fits counts."""
 

@@ -170,7 +170,7 @@ class KubernetesCluster(Cluster):
 
     @property
     def found(self) -> str:
-        """How the credentials were found, e.g. ``kubeconfig /home/me/.kube/config, context dev``."""
+        """How the credentials were found, e.g. ``kubeconfig ~/.kube/config, context dev``."""
         return self._transport.access.found
 
     @property
