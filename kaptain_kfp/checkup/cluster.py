@@ -18,7 +18,7 @@ from kaptain_kfp.model.workplace import Workplace
 
 from .base import Check, Probe, failed, ok, skipped, warning
 
-__all__ = ["KATIB_LABEL", "cluster_probes", "kubernetes_of"]
+__all__ = ["KATIB_LABEL", "cluster_probes", "kubernetes_of", "rights_on"]
 
 KATIB_LABEL = "katib.kubeflow.org/metrics-collector-injection"
 _ENABLED = "enabled"
@@ -79,6 +79,11 @@ def cluster_probes(place: Workplace) -> list[Probe]:
             after=(*server, "namespace", "Experiment"),
         ),
     ]
+
+
+def rights_on(*kinds: str) -> tuple[str, ...]:
+    """Returns the names of the probes of the rights on some kinds of objects."""
+    return tuple(f"rights on {kind_of(kind).resource}" for kind in kinds)
 
 
 def kubernetes_of(place: Workplace) -> KubernetesCluster:

@@ -10,6 +10,7 @@ from kaptain_kfp.exceptions import ConfigurationError
 from kaptain_kfp.model.credentials import named_secret
 from kaptain_kfp.model.workplace import Workplace
 from kaptain_kfp.platform.config.defaults import DefaultMinioConfigurationProvider
+from kaptain_kfp.runs.leftovers import LEFT_OVER_KINDS
 
 from .base import Check, Probe, failed, probe_all, skipped
 from .machine import machine_probes
@@ -93,7 +94,7 @@ def _kubeflow(config: Config) -> list[Probe]:
     # what they need costs a second: not on a laptop without any cluster
     from kaptain_kfp.cluster.kubernetes import Settings
 
-    from .cluster import cluster_probes
+    from .cluster import cluster_probes, rights_on
     from .registry import registry_probes
 
     place = Workplace(config, patience=Settings(**_PATIENCE))
@@ -105,6 +106,8 @@ def _kubeflow(config: Config) -> list[Probe]:
         *pipelines_probes(config),
         storage_probe(place, after=("api server",) if in_cluster else ()),
         *registry_probes(config),
-        secrets_probe(place, after=("api server", "storage")),
-        left_over_probe(place, after=("api server", "storage", "pipeline runs")),
+        secrets_probe(place, after=("api server", "storage", *rights_on("Secret"))),
+        left_over_probe(
+            place, after=("api server", "storage", "pipeline runs", *rights_on(*LEFT_OVER_KINDS))
+        ),
     ]

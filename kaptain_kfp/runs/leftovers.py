@@ -12,9 +12,10 @@ from kaptain_kfp.manifests.names import LABEL_RUN
 from .base import Runner
 from .listing import JOB_KINDS, list_managed
 
-__all__ = ["LeftOver", "left_over"]
+__all__ = ["LEFT_OVER_KINDS", "LeftOver", "left_over"]
 
-_KINDS = (*JOB_KINDS, "Experiment")
+LEFT_OVER_KINDS = (*JOB_KINDS, "Experiment")
+"""What a run starts and awaits."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def left_over(cluster: Cluster, runner: Runner) -> list[LeftOver]:
     """
     states: dict[str, str | None] = {}
     found = []
-    for workload in list_managed(cluster, _KINDS):
+    for workload in list_managed(cluster, LEFT_OVER_KINDS):
         run_id = workload["metadata"]["labels"].get(LABEL_RUN)
         if run_id is None or not _goes_on(workload):
             continue
