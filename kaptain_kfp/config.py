@@ -123,12 +123,9 @@ class Config:
         self.base_dir = os.fspath(base_dir)
         self.base_model_storage_uri = os.fspath(base_model_storage_uri)
         self.target = target
-        self.kfp_host = kfp_host
-        self.kfp_ui_host = kfp_ui_host
-        self.kfp_token = kfp_token
-        self.kfp_cookies = kfp_cookies
-        self.kfp_ca_cert = kfp_ca_cert
-        self.kfp_verify_tls = kfp_verify_tls
+        self.kfp_host, self.kfp_ui_host = kfp_host, kfp_ui_host
+        self.kfp_token, self.kfp_cookies = kfp_token, kfp_cookies
+        self.kfp_ca_cert, self.kfp_verify_tls = kfp_ca_cert, kfp_verify_tls
         self.kfp_pipeline_root = kfp_pipeline_root
         self.kfp_service_account = kfp_service_account
         self.namespace = namespace

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["pipelines_probes"]
 
+_TIMEOUTS = (3.0, 5.0)
+"""Seconds for the connection, and for each piece of an answer."""
+
 
 def pipelines_probes(config: Config) -> list[Probe]:
     """Returns what there is to look at in Kubeflow Pipelines.
@@ -49,4 +52,4 @@ def _connection(config: Config) -> KfpConnection:
     from kaptain_kfp.runs.kfp_settings import KfpSettings
 
     # what is tried again is so at once: somebody waits for the answer
-    return KfpConnection(KfpSettings.of(config), sleep=lambda _: None)
+    return KfpConnection(KfpSettings.of(config), sleep=lambda _: None, timeouts=_TIMEOUTS)

@@ -8,14 +8,7 @@ from contextlib import suppress
 
 from kaptain_kfp.config import Config, resolve_component_image
 from kaptain_kfp.exceptions import ConfigurationError, KaptainError
-from kaptain_kfp.image.registry.credentials import Credentials
-from kaptain_kfp.image.registry.names import (
-    HUB,
-    ImageReference,
-    is_plain_url,
-    normal_registry,
-    registry_of,
-)
+from kaptain_kfp.image.registry.names import image_reference, normal_registry, registry_of
 from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
 
 from .base import Check, Probe, ok, skipped
@@ -48,20 +41,13 @@ def registry_probes(config: Config) -> list[Probe]:
 
 def registry(config: Config, host: str) -> list[Check]:
     """Looks whether a registry answers, and takes our credentials."""
-    from kaptain_kfp.image.registry.client import RegistryClient
+    from kaptain_kfp.image.registry.configured import registry_client
     from kaptain_kfp.image.registry.patience import Patience
 
-    credentials, url = _credentials(config), config.docker_registry_url
-    named = normal_registry(url) if url else None
-    trusted = config.docker_registry_certificate_provider
-    ca = {named: trusted.get_secret_body()["ca.crt"]} if named and trusted else {}
-    plain = {named} if named and url and is_plain_url(url) else set()
-    with RegistryClient(
-        credentials, ca=ca, insecure_hosts=plain, patience=Patience(tries=2)
-    ) as client:
-        client.ping(ImageReference(host, _ANY))
-    login = credentials.login(host)
-    return ok(_name(host), f"it answers {login.who if login else 'without credentials'}")
+    image = f"{host}/{_ANY}"
+    with registry_client(config, image, patience=Patience(tries=2)) as client:
+        client.ping(image_reference(image))
+    return ok(_name(host), "it answers, and lets us in")
 
 
 def _probe(config: Config, host: str) -> Probe:
@@ -78,12 +64,7 @@ def _registries(config: Config) -> list[str]:
     for key in _docker_config(config).get("auths") or {}:
         with suppress(ConfigurationError):  # of a part of a registry, which Docker doesn't know
             found.append(normal_registry(key))
-    public = [host for host in found if host == HUB]
-    return list(dict.fromkeys([*(host for host in found if host != HUB), *public]))
-
-
-def _credentials(config: Config) -> Credentials:
-    return Credentials(_docker_config(config))
+    return list(dict.fromkeys(found))
 
 
 def _docker_config(config: Config) -> Mapping[str, Mapping[str, object]]:

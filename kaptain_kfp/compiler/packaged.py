@@ -7,7 +7,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["pipeline", "platform"]
+from kaptain_kfp.version import __version__
+
+__all__ = ["COMPONENT_IMAGE", "pipeline", "platform"]
+
+COMPONENT_IMAGE = f"kaptain-kfp-python:{__version__}"
+"""Stands in compiled pipelines for the image that steps run in."""
 
 
 @cache

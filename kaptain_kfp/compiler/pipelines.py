@@ -10,12 +10,10 @@ from kaptain_kfp.components.build_image import build_image
 from kaptain_kfp.components.train import train
 from kaptain_kfp.manifests.secret import REGISTRY_ENTRIES
 from kaptain_kfp.platform.config.s3 import S3_VARIABLES
-from kaptain_kfp.version import __version__
 
-__all__ = ["COMPONENTS", "COMPONENT_IMAGE", "PIPELINES"]
+from .packaged import COMPONENT_IMAGE
 
-COMPONENT_IMAGE = f"kaptain-kfp-python:{__version__}"
-"""Stands in compiled pipelines for the image that steps run in."""
+__all__ = ["COMPONENTS", "PIPELINES"]
 
 
 def _component(function: Callable[..., Any]) -> Any:

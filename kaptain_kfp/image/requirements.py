@@ -9,17 +9,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image.pip_process import mask
 
-__all__ = ["Requirements", "has_requirements", "read_requirements"]
+__all__ = ["LocalProject", "Requirements", "has_requirements", "read_requirements"]
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _INCLUDE = re.compile(r"(?:-r|--requirement)(?:\s*=\s*|\s*)(?P<file>\S.*)")
 _CONSTRAINT = re.compile(r"(?:-c|--constraint)(?:\s*=\s*|\s*)(?P<file>\S.*)")
 _EDITABLE = re.compile(r"(?:-e|--editable)(?:\s*=\s*|\s*)(?P<target>\S.*)")
+_FIND_LINKS = re.compile(r"(?:-f|--find-links)(?:\s*=\s*|\s*)(?P<place>\S.*)")
 _VERSION_CONTROL = re.compile(r"(?:^|@\s*)(?:git|hg|svn|bzr)(?:\+|://)")
-_DIRECT = re.compile(r"[A-Za-z0-9][\w.-]*(?:\[[^]]*\])?\s*@\s*(?P<url>\S+)")
+_DIRECT = re.compile(r"[A-Za-z0-9][\w.-]*(?P<extras>\[[^]]*\])?\s*@\s*(?P<url>\S+)")
 _ARCHIVE = re.compile(r"\S+\.(?:whl|zip|tar\.gz|tgz|tar\.bz2)")
-_EXTRAS = re.compile(r"\[[^]/]*\]$")
+_EXTRAS = re.compile(r"(?P<path>.*?)(?P<extras>\[[^]/]*\])?")
+
+
+@dataclass(frozen=True)
+class LocalProject:
+    """A project or an archive that a requirement names by its path.
+
+    Attributes:
+        path: As it is written.
+        extras: Which of its extras are asked for, with brackets; empty for none.
+    """
+
+    path: str
+    extras: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,14 +45,14 @@ class Requirements:
         lines: Names with versions, and URLs, with the options that belong to them.
         constraints: The same for versions that aren't asked for, but must be kept to.
         options: Options for all of them, e.g. ``--extra-index-url``.
-        local: Paths of projects and archives.
+        local: What is named by its path.
         version_controlled: What would have to be cloned.
     """
 
     lines: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    local: tuple[str, ...] = ()
+    local: tuple[LocalProject, ...] = ()
     version_controlled: tuple[str, ...] = ()
 
 
@@ -73,7 +88,7 @@ class _Reader:
         self.lines: list[str] = []
         self.constraints: list[str] = []
         self.options: list[str] = []
-        self.local: list[str] = []
+        self.local: list[LocalProject] = []
         self.version_controlled: list[str] = []
 
     def read(self, file: Path, around: tuple[Path, ...], asked: list[str]) -> None:
@@ -94,18 +109,18 @@ class _Reader:
             if match := pattern.fullmatch(line):
                 if "://" in match["file"]:
                     hint = "Save what is there beside the file, and name that"
-                    raise _refused(file, f"includes the URL {match['file']!r}", hint)
+                    raise _refused(file, f"includes the URL {mask(match['file'])!r}", hint)
                 self.read(file.parent / match["file"], around, target)
                 return
         editable = _EDITABLE.fullmatch(line)
         if not editable and line.startswith("-"):
-            self.options.append(line)
+            self.options.append(_absolute(line, file.parent))
             return
         wanted = editable["target"] if editable else line
         if _VERSION_CONTROL.search(wanted):
             self.version_controlled.append(wanted)
-        elif path := _path(wanted):
-            self.local.append(path)
+        elif project := _project(wanted):
+            self.local.append(project)
         else:
             asked.append(wanted)
 
@@ -118,17 +133,34 @@ def _lines(text: str) -> Iterator[str]:
             yield kept
 
 
-def _path(wanted: str) -> str | None:
-    """Returns the path that a requirement names, None if it names something else."""
-    direct = _DIRECT.fullmatch(wanted.split(";")[0].strip())
-    target = direct["url"] if direct else wanted.split(";")[0].split(" --")[0].strip()
-    if target.startswith("file:"):
-        return re.sub(r"^file:(?://(?:localhost)?(?=/))?", "", target)
-    if direct or "://" in target:
+def _absolute(option: str, folder: Path) -> str:
+    """Makes absolute what an option names beside its file, as other options name no files."""
+    match = _FIND_LINKS.fullmatch(option)
+    if match and "://" not in match["place"] and (folder / match["place"]).exists():
+        return f"--find-links {folder.absolute() / match['place']}"
+    return option
+
+
+def _project(wanted: str) -> LocalProject | None:
+    """Returns what a requirement names by its path, None if it names something else."""
+    text = wanted.split(";")[0].split(" --")[0].strip()
+    direct = _DIRECT.fullmatch(text)
+    if direct and direct["url"].startswith("file:"):
+        return LocalProject(_of_url(direct["url"]), direct["extras"] or "")
+    split = _EXTRAS.fullmatch(text)
+    if direct or split is None:
         return None
-    target = _EXTRAS.sub("", target)
-    named = target.startswith((".", "/")) or os.sep in target or _ARCHIVE.fullmatch(target)
-    return target if named else None
+    path = _of_url(split["path"])
+    if "://" in path:
+        return None
+    named = path != split["path"] or path.startswith((".", "/")) or "/" in path
+    archive = _ARCHIVE.fullmatch(path)
+    return LocalProject(path, split["extras"] or "") if named or archive else None
+
+
+def _of_url(url: str) -> str:
+    """Returns the path in a URL of a file, and anything else as it is."""
+    return re.sub(r"^file:(?://(?:localhost)?(?=/))?", "", url)
 
 
 def _refused(file: Path, trouble: str, hint: str) -> ImageBuildException:

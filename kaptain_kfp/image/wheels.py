@@ -8,6 +8,8 @@ the requirements: that is said before anything is unpacked.
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 import tempfile
 import venv
@@ -19,8 +21,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from kaptain_kfp.exceptions import ImageBuildException
-from kaptain_kfp.image.pip_process import QUIET, Log, culprit, failure, has_pip, mask, run
-from kaptain_kfp.image.requirements import Requirements, read_requirements
+from kaptain_kfp.image.pip_process import QUIET, Log, failure, has_pip, mask, missing, run
+from kaptain_kfp.image.requirements import LocalProject, Requirements, read_requirements
 from kaptain_kfp.image.resolution import Resolution, parse_report
 from kaptain_kfp.image.walk import locate
 from kaptain_kfp.image.wheel_target import WheelTarget
@@ -43,10 +45,15 @@ from pip._vendor.packaging import markers
 target, known = json.loads(sys.argv.pop(1)), markers.default_environment
 markers.default_environment = lambda: {**known(), **target}
 from pip._internal.cli.main import main
+from pip._internal.cli.req_command import RequirementCommand as command
+resolver = command.make_resolver
+command.make_resolver = classmethod(lambda _, **given: resolver(
+    **{"py_version_info": given["options"].python_version, **given}))
 sys.exit(main())
 """
-"""pip with the markers of the target: its options change the tags of wheels only, so that it would
-leave out what this machine doesn't need, e.g. everything for Linux on a Mac."""
+"""pip with the markers of the target, and in older ones also its Python: their options change the
+tags of wheels only, so that what this machine doesn't need would be left out, e.g. everything for
+Linux on a Mac."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,32 @@ def install_wheels(
     """
     asked = read_requirements(requirements)
     _refuse_clones(asked, requirements.name)
+    try:
+        return _install_wheels(requirements, asked, code, target, folder, log, exclude)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ImageBuildException(
+            f"{requirements.name} can't be installed in {folder.parent}: {error}.",
+            resource=requirements.name,
+            reason="RequirementsFailed",
+            hint=f"Check the space and the permissions there, and that {sys.executable} has pip.",
+        ) from error
+
+
+def frameworks_among(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns the big frameworks among the normalised names of packages, sorted."""
+    found = (name for name in names if name in _FRAMEWORKS or name.startswith("nvidia-"))
+    return tuple(sorted(found))
+
+
+def _install_wheels(
+    requirements: Path,
+    asked: Requirements,
+    code: Path,
+    target: WheelTarget,
+    folder: Path,
+    log: Log,
+    exclude: Iterable[str],
+) -> Installed:
     left_out = frozenset(canonicalize_name(name) for name in exclude)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".wheels-", dir=folder.parent) as scratch:
@@ -122,12 +155,6 @@ def install_wheels(
     )
 
 
-def frameworks_among(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the big frameworks among the normalised names of packages, sorted."""
-    found = (name for name in names if name in _FRAMEWORKS or name.startswith("nvidia-"))
-    return tuple(sorted(found))
-
-
 class _Work:
     """The steps of one installation, in a folder for what they leave behind."""
 
@@ -141,60 +168,67 @@ class _Work:
         self._built.mkdir()
         self._python = _with_pip(scratch, code)
 
-    def build_local(self, paths: Sequence[str]) -> list[Path]:
-        """Returns the wheels of what lies at these paths."""
-        place = self._scratch / "local-wheels"
-        place.mkdir()
-        for path in paths:
-            _, location = locate(self._code, self._name, path)
-            self._build(path, location, place)
-        return sorted(place.iterdir())
+    def build_local(self, projects: Sequence[LocalProject]) -> list[str]:
+        """Returns lines that ask for the wheels of what lies at these paths."""
+        lines = []
+        for number, project in enumerate(projects):
+            _, location = locate(self._code, self._name, project.path)
+            place = self._scratch / f"local-{number}"
+            place.mkdir()
+            file = self._build(project.path, location, place)
+            name, *_ = parse_wheel_filename(file.name)
+            lines.append(f"{name}{project.extras} @ {file.as_uri()}")
+        return lines
 
-    def resolve(self, asked: Requirements, local: Sequence[Path]) -> Resolution:
+    def resolve(self, asked: Requirements, local: Sequence[str]) -> Resolution:
         """Finds out what is to be installed, and builds what has no wheel."""
         if not asked.lines and not local:
             return Resolution()
-        file = self._list("asked", asked.options, [*asked.lines, *map(_as_line, local)])
+        file = self._list(Path(self._name).stem, asked.options, [*asked.lines, *local])
         constraints = self._list("constraints", (), asked.constraints)
         report = self._scratch / "report.json"
         options = ["--dry-run", "--ignore-installed", f"--report={report}", "-r", str(file)]
         tried: set[str] = set()
         while True:
-            returned, tail = self._install(
+            returned, said = self._install(
                 [*options, "-c", str(constraints)], self._scratch / "none"
             )
             if not returned:
                 return parse_report(json.loads(report.read_bytes()))
-            blamed = culprit(tail)
-            name = _name(blamed)
-            if blamed is None or name is None or name in tried:
-                raise failure(self._name, tail)
-            tried.add(name)
-            self._build_missing(blamed.split(" (from ")[0], name, asked.options, tail)
+            untried = [line for line in missing(said) if _name(line) not in tried]
+            tried.update(map(_name, untried))
+            # Of several, one may be what keeps another from being needed.
+            if not any(self._build_missing(line, asked.options) for line in untried):
+                raise failure(self._name, said)
 
     def install(
-        self, asked: Requirements, resolution: Resolution, local: Sequence[Path], done: Path
+        self, asked: Requirements, resolution: Resolution, local: Sequence[str], done: Path
     ) -> None:
         """Installs what was found out, and nothing else."""
-        ours = {canonicalize_name(parse_wheel_filename(file.name)[0]) for file in local}
-        parts = {
-            "packages": resolution.pins(leave_out=ours),
-            "local": [_as_line(file) for file in local],
-        }
+        ours = {canonicalize_name(Requirement(line).name) for line in local}
+        parts = {"packages": resolution.pins(leave_out=ours), "local": local}
         for part, lines in parts.items():
             (done / part).mkdir(parents=True)
             if lines:
                 file = self._list(f"pinned-{part}", asked.options, lines)
                 options = ["--no-deps", "--no-compile", "-r", str(file)]
-                returned, tail = self._install(options, done / part)
+                returned, said = self._install(options, done / part)
                 if returned:
-                    raise failure(self._name, tail)
+                    raise failure(self._name, said)
 
     def _install(self, options: Sequence[str], place: Path) -> tuple[int, list[str]]:
+        """Runs pip for the target; returns its exit code and all that it said."""
+        said: list[str] = []
+
+        def log(line: str) -> None:
+            said.append(line)
+            self._log(line)
+
         markers = json.dumps(self._target.markers)
         pip = [str(self._python), "-c", _AS_THE_TARGET, markers, "install", *QUIET]
         found = ["--find-links", str(self._built), "--target", str(place)]
-        return run([*pip, *self._target.options, *found, *options], self._code, self._log)
+        returned, _ = run([*pip, *self._target.options, *found, *options], self._code, log)
+        return returned, said
 
     def _list(self, name: str, options: Sequence[str], lines: Sequence[str]) -> Path:
         # Options of the file win over those of the command line, among them these two.
@@ -203,32 +237,43 @@ class _Work:
         file.write_text("\n".join([*kept, *lines]) + "\n", encoding="utf-8")
         return file
 
-    def _build_missing(
-        self, requirement: str, name: str, options: Sequence[str], before: Sequence[str]
-    ) -> None:
-        """Builds a requirement for which pip found no wheel, as it said `before`."""
+    def _build_missing(self, requirement: str, options: Sequence[str]) -> bool:
+        """Builds a requirement for which pip found no wheel; False if there are no sources."""
+        name = _name(requirement)
         self._log(f"{requirement} has no wheel that fits; building it from its sources.")
         index = self._list(f"build-{name}", options, [requirement])
-        pip = [str(self._python), "-m", "pip", "wheel", *QUIET, "--no-deps"]
+        pip = [str(self._python), "-m", "pip", "wheel", "--use-pep517", *QUIET, "--no-deps"]
         place = [f"--no-binary={name}", "-w", str(self._built), "-r", str(index)]
         returned, tail = run([*pip, *place], self._code, self._log)
         if returned and any("No matching distribution found" in line for line in tail):
-            raise failure(self._name, before)
+            return False
         if returned:
             raise self._no_wheel(requirement, "building one from its sources fails", tail)
         for file in self._built.iterdir():
             self._check_pure(requirement, file)
+        return True
 
-    def _build(self, requirement: str, what: Path, place: Path) -> None:
-        """Builds the wheel of a path; one that is there already is copied."""
-        before = set(place.iterdir())
-        pip = [str(self._python), "-m", "pip", "wheel", *QUIET, "--no-deps", "-w", str(place)]
+    def _build(self, requirement: str, what: Path, place: Path) -> Path:
+        """Builds the wheel of a project or an archive; returns it, or a copy of what is one."""
+        if what.suffix == ".whl" and what.is_file():
+            return Path(shutil.copy(what, place))
+        pip = [
+            str(self._python),
+            "-m",
+            "pip",
+            "wheel",
+            "--use-pep517",
+            *QUIET,
+            "--no-deps",
+            "-w",
+            str(place),
+        ]
         returned, tail = run([*pip, str(what)], self._code, self._log)
         if returned:
             raise self._no_wheel(requirement, "building one fails", tail)
-        for file in set(place.iterdir()) - before:
-            if what.suffix != ".whl":
-                self._check_pure(requirement, file)
+        (file,) = place.iterdir()
+        self._check_pure(requirement, file)
+        return file
 
     def _check_pure(self, requirement: str, file: Path) -> None:
         if not _is_pure(file.name):
@@ -275,16 +320,11 @@ def _warning(frameworks: Sequence[str]) -> str:
     )
 
 
-def _as_line(wheel: Path) -> str:
-    name, *_ = parse_wheel_filename(wheel.name)
-    return f"{name} @ {wheel.as_uri()}"
-
-
-def _name(requirement: str | None) -> str | None:
+def _name(requirement: str) -> str:
     try:
-        return canonicalize_name(Requirement((requirement or "").split(" (from ")[0]).name)
+        return canonicalize_name(Requirement(requirement).name)
     except InvalidRequirement:
-        return None
+        return requirement
 
 
 def _is_pure(name: str) -> bool:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -36,11 +37,18 @@ from .bell import Bell, ring
 from .clock import Clock
 from .controllers import Controller, Manifest, load_controllers
 from .home import Home
-from .kubelet import Kubelet, NoKubelet
+from .kubelet import Kubelet, NoKubelet, Pull
 from .objects import Objects
 from .plans import carry_out
 
-__all__ = ["CONTROLLERS_VARIABLE", "IDLE_VARIABLE", "KUBELET_VARIABLE", "Supervisor", "main"]
+__all__ = [
+    "CONTROLLERS_VARIABLE",
+    "IDLE_VARIABLE",
+    "KUBELET_VARIABLE",
+    "PULL_VARIABLE",
+    "Supervisor",
+    "main",
+]
 
 CONTROLLERS_VARIABLE = "KAPTAIN_SUPERVISOR_CONTROLLERS"
 """The kinds that somebody looks after, with commas between; else all."""
@@ -48,6 +56,8 @@ IDLE_VARIABLE = "KAPTAIN_SUPERVISOR_IDLE_SECONDS"
 KUBELET_VARIABLE = "KAPTAIN_SUPERVISOR_KUBELET"
 """``off``: the controllers work, but no pod becomes a process; whoever plays the machine writes
 the pods' status, and removes those that are to be deleted. Else ``on``."""
+PULL_VARIABLE = "KAPTAIN_SUPERVISOR_PULL"
+"""``module:function``, see `Kubelet`: what pulls images that weren't built here; else nothing."""
 _IDLE_SECONDS = 60.0
 _LONGEST_WAIT = 30.0
 _LONGEST_LOG = 1 << 20
@@ -83,7 +93,8 @@ class Supervisor:
         self._objects = Objects(home.root)
         self._kubelet: Kubelet | NoKubelet = NoKubelet()
         if kubelet:
-            self._kubelet = Kubelet(home, self._objects, os.environ, self._clock)
+            pull = _pull_of(os.environ.get(PULL_VARIABLE, ""))
+            self._kubelet = Kubelet(home, self._objects, os.environ, self._clock, pull=pull)
         self._controllers = load_controllers() if controllers is None else controllers
         self._queue: dict[Key, None] = {}
         self._timers: dict[Key, datetime] = {}
@@ -307,6 +318,14 @@ class Supervisor:
                 return False
             fcntl.flock(lock, fcntl.LOCK_UN)
         return True
+
+
+def _pull_of(named: str) -> Pull | None:
+    if not named:
+        return None
+    module, _, function = named.partition(":")
+    found: Pull = getattr(import_module(module), function)
+    return found
 
 
 def main(argv: list[str]) -> int:

@@ -19,6 +19,7 @@ __all__ = [
 REGISTRY_ENTRIES: Mapping[str, str] = {
     ".dockerconfigjson": "KAPTAIN_REGISTRY_AUTH",
     "ca.crt": "KAPTAIN_REGISTRY_CA",
+    "registry-url": "KAPTAIN_REGISTRY_URL",
 }
 """Entry of a registry's Secret → the variable by which a step has it."""
 
@@ -55,7 +56,7 @@ def registry_secret(model_id: str, namespace: str, body: Mapping[str, str]) -> d
     Args:
         model_id: The model.
         namespace: Where its work runs.
-        body: ``.dockerconfigjson``, and perhaps ``ca.crt``, see `REGISTRY_ENTRIES`.
+        body: ``.dockerconfigjson``, and perhaps more of `REGISTRY_ENTRIES`.
     """
     kind = "kubernetes.io/dockerconfigjson"
     return _secret(registry_secret_name(model_id), kind, model_id, namespace, body)

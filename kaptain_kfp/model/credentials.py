@@ -29,10 +29,12 @@ class Credentials:
     Attributes:
         storage: What opens the store; None for a folder.
         registry: What opens the image registry, and its certificate; empty where nobody asks.
+        registry_url: The registry of images whose names have none.
     """
 
     storage: ConfigurationProvider | None = None
     registry: tuple[ConfigurationProvider, ...] = ()
+    registry_url: str | None = None
 
     def storage_secret(self, model_id: str) -> str | None:
         """Returns the name of the Secret that opens a model's store, or None: it needs none."""
@@ -40,7 +42,11 @@ class Credentials:
 
     def registry_secret(self, model_id: str) -> str | None:
         """Returns the name of the Secret that opens its registry, or None: it needs none."""
-        return registry_secret_name(model_id) if self.registry else None
+        return registry_secret_name(model_id) if self._has_registry else None
+
+    @property
+    def _has_registry(self) -> bool:
+        return bool(self.registry or self.registry_url)
 
     def share(self, model_id: str, cluster: Cluster) -> None:
         """Makes the model's Secrets, or brings them up to date.
@@ -61,8 +67,10 @@ class Credentials:
         made = []
         if self.storage is not None:
             made.append(storage_secret(model_id, namespace, self.storage.get_secret_body()))
-        if self.registry:
-            body: dict[str, str] = {}
+        if self._has_registry:
+            body = {".dockerconfigjson": '{"auths": {}}'}
+            if self.registry_url:
+                body["registry-url"] = self.registry_url
             for provider in self.registry:
                 body.update(provider.get_secret_body())
             made.append(registry_secret(model_id, namespace, body))

@@ -128,4 +128,4 @@ class Workplace:
         config = self.config
         given = (config.docker_config_provider, config.docker_registry_certificate_provider)
         registry = tuple(provider for provider in given if provider is not None)
-        return Credentials(storage=self.storage, registry=registry)
+        return Credentials(self.storage, registry, config.docker_registry_url)

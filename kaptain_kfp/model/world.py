@@ -106,4 +106,4 @@ def _images(place: Workplace) -> Images:
         return LocalImages(place.config.home)
     from kaptain_kfp.image.published import PublishedImages
 
-    return PublishedImages.of(place.config)
+    return PublishedImages(place.config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,12 @@ from kaptain_kfp.local.podspec import HOST_IMAGE
 from .launcher import HOME_VARIABLE, NAMESPACE_VARIABLE
 
 __all__ = ["executor_template"]
+
+_FIELDS = {
+    # the run's name
+    RUN_VARIABLE: f"metadata.labels['{EXECUTOR_LABEL}']",
+    NAMESPACE_VARIABLE: "metadata.namespace",
+}
 
 
 def executor_template(
@@ -35,35 +41,30 @@ def executor_template(
         secret_names: Secrets whose entries they inherit, too.
         grace_seconds: How long its processes have after SIGTERM.
     """
-    told = {HOME_VARIABLE: str(home), "PYTHONUNBUFFERED": "1", **environment}
-    # The second also for a supervisor that a step may have to start.
-    for name in ("PYTHONPATH", VISIBLE_VARIABLE):
-        if name in os.environ:
-            told.setdefault(name, os.environ[name])
-    fields = {
-        # the run's name
-        RUN_VARIABLE: f"metadata.labels['{EXECUTOR_LABEL}']",
-        NAMESPACE_VARIABLE: "metadata.namespace",
+    container = {
+        "name": "main",
+        "image": HOST_IMAGE,
+        "command": [sys.executable, "-m", "kaptain_kfp.runs.local_executor"],
+        "env": list(_variables(home, environment)),
+        "envFrom": [{"secretRef": {"name": name}} for name in secret_names],
     }
     return {
         "metadata": {"labels": dict(labels)},
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": grace_seconds,
-            "containers": [
-                {
-                    "name": "main",
-                    "image": HOST_IMAGE,
-                    "command": [sys.executable, "-m", "kaptain_kfp.runs.local_executor"],
-                    "env": [
-                        *({"name": k, "value": v.replace("$", "$$")} for k, v in told.items()),
-                        *(
-                            {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
-                            for name, path in fields.items()
-                        ),
-                    ],
-                    "envFrom": [{"secretRef": {"name": name}} for name in secret_names],
-                }
-            ],
+            "containers": [container],
         },
     }
+
+
+def _variables(home: Path, environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    told = {HOME_VARIABLE: str(home), "PYTHONUNBUFFERED": "1", **environment}
+    # The second also for a supervisor that a step may have to start.
+    for name in ("PYTHONPATH", VISIBLE_VARIABLE):
+        if name in os.environ:
+            told.setdefault(name, os.environ[name])
+    for name, value in told.items():
+        yield {"name": name, "value": value.replace("$", "$$")}
+    for name, path in _FIELDS.items():
+        yield {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}

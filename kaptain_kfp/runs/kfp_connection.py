@@ -6,7 +6,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,6 @@ from .kfp_settings import KfpSettings
 __all__ = ["KfpConnection", "equals"]
 
 _TIMEOUT_SECONDS = (5.0, 30.0)
-"""For the connection, and for each piece of the answer."""
 
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try."""
@@ -45,6 +44,7 @@ class KfpConnection:
         settings: How it is reached.
         sleep: Waits for some seconds.
         clock: Tells the seconds that have passed since some moment.
+        timeouts: Seconds for the connection, and for each piece of an answer.
     """
 
     def __init__(
@@ -53,10 +53,12 @@ class KfpConnection:
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        timeouts: tuple[float, float] = _TIMEOUT_SECONDS,
     ) -> None:
         self.settings = settings
         self.sleep = sleep
         self.clock = clock
+        self._timeouts = timeouts
         self._renew = False
         configuration = kfp_server_api.Configuration(host=settings.host)
         configuration.ssl_ca_cert = settings.ca_cert
@@ -171,14 +173,12 @@ class KfpConnection:
         self, method: Callable[..., Any], arguments: tuple[Any, ...], options: Mapping[str, Any]
     ) -> dict[str, Any] | Failure:
         try:
-            with warnings.catch_warnings():
-                if not self.settings.verify_tls:  # whoever said so knows it
-                    warnings.simplefilter("ignore", InsecureRequestWarning)
+            with nullcontext() if self.settings.verify_tls else _unchecked():
                 response = method(
                     *arguments,
                     **options,
                     _preload_content=False,
-                    _request_timeout=_TIMEOUT_SECONDS,
+                    _request_timeout=self._timeouts,
                 )
                 body = response.data
         except (kfp_server_api.ApiException, HTTPError) as error:
@@ -194,6 +194,14 @@ class KfpConnection:
         assert self.settings.token is not None
         newer, self._renew = self._renew, False
         configuration.api_key["authorization"] = self.settings.token(newer)
+
+
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """Silences the warning about certificates that aren't checked: whoever said so knows it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureRequestWarning)
+        yield
 
 
 def equals(key: str, value: str) -> str:

@@ -55,6 +55,7 @@ class KfpRunHandle(RunHandle):
         self._cluster = cluster
         self._records = records
         self._id = run_id
+        self._cancelled = False
 
     def __repr__(self) -> str:
         return f"<run {self.id} on {self._connection.settings.host}>"
@@ -72,7 +73,7 @@ class KfpRunHandle(RunHandle):
     @property
     def state(self) -> RunState:
         """Where it stands now."""
-        return state_of(fetched(self._connection, self.id))
+        return self._state_of(fetched(self._connection, self.id))
 
     @property
     def error(self) -> KaptainError | None:
@@ -104,7 +105,7 @@ class KfpRunHandle(RunHandle):
         error = self._error_of(run)
         if error is not None:
             raise error
-        return state_of(run)
+        return self._state_of(run)
 
     def cancel(self) -> None:
         """Ends the run and every workload that it started.
@@ -125,6 +126,7 @@ class KfpRunHandle(RunHandle):
         except RunError:
             if not self.state.finished:  # it ended by itself meanwhile
                 raise
+        self._cancelled = True
         # Kubeflow Pipelines ends its own pods only, and its steps have no time to clean up.
         end_workloads(self._cluster, self.id)
         self._ended(_CANCEL_SECONDS)
@@ -140,8 +142,9 @@ class KfpRunHandle(RunHandle):
                 repeatable=False,
             )
         except AnswerLostError:
-            if self.state.finished:
+            if state_of(fetched(self._connection, self.id)).finished:
                 raise
+        self._cancelled = False
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yields the lines that its steps print: of their pods, in the order in which they began.
@@ -205,8 +208,22 @@ class KfpRunHandle(RunHandle):
             run_url=self.url,
         )
 
-    def _error_of(self, run: Mapping[str, Any]) -> KaptainError | None:
+    def _state_of(self, run: Mapping[str, Any]) -> RunState:
+        """Returns where the run stands; a server may not note why it ended.
+
+        Then whoever cancelled it knows, or the cluster, for as long as it keeps the workflow.
+        """
         state = state_of(run)
+        if state is not RunState.FAILED:
+            return state
+        cancelled = self._cancelled
+        if not cancelled:
+            with suppress(ClusterError):
+                cancelled = self._cluster.run_cancelled(self.id)
+        return RunState.CANCELED if cancelled else state
+
+    def _error_of(self, run: Mapping[str, Any]) -> KaptainError | None:
+        state = self._state_of(run)
         resource = f"Run/{self.id}"
         if state is RunState.CANCELED:
             return RunCancelledError(

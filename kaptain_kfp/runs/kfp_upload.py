@@ -16,15 +16,13 @@ from typing import Any
 
 import yaml
 
+from kaptain_kfp.compiler.packaged import COMPONENT_IMAGE
 from kaptain_kfp.exceptions import ConfigurationError, RunError
 from kaptain_kfp.version import __version__
 
 from .kfp_connection import KfpConnection, equals
 
 __all__ = ["Catalogue", "PipelineVersion", "version_name", "with_component_image"]
-
-_PLACEHOLDER = f"kaptain-kfp-python:{__version__}"
-"""The image in our compiled pipelines: stands for the one that steps run in."""
 
 _DIGITS = 16
 
@@ -222,7 +220,7 @@ def with_component_image(pipeline: Mapping[str, Any], image: str | None) -> dict
         ConfigurationError: It leaves it open, and there is no image.
     """
     text = json.dumps(pipeline)
-    placeholder = json.dumps(_PLACEHOLDER)
+    placeholder = json.dumps(COMPONENT_IMAGE)
     if placeholder in text and not image:
         raise ConfigurationError(
             "The image that the steps of pipelines run in is not known.",

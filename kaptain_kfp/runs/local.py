@@ -292,9 +292,10 @@ def _state_of(run: Manifest) -> RunState:
     return RunState.of(status.get("state", "PENDING"))
 
 
-def _age(thing: Manifest) -> tuple[str, int]:
-    metadata = thing["metadata"]
-    return str(metadata["creationTimestamp"]), int(metadata["resourceVersion"])
+def _age(thing: Manifest) -> tuple[str, str]:
+    spec = thing["spec"]
+    made = spec.get("createdAt") or thing["metadata"]["creationTimestamp"]
+    return str(made), str(spec.get("scheduledAt", ""))
 
 
 def _outputs_of(written: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,8 +66,10 @@ def main() -> int:
     try:
         _use_wrapped_interpreter(scratch)
         _write_program(scratch / STEP_PROGRAM, _START_STEP)
-        code = _execute(_prepared(run), run["spec"].get("parameters", {}), folder / "artifacts")
-        if code and any(scratch.glob(f"*{_BEGAN}")):
+        parameters = run["spec"].get("parameters", {})
+        code = _execute(_prepared(run), parameters, folder / "artifacts")
+        # In a Kubeflow a step that is killed has failed.
+        if code and any(scratch.glob(f"*{_BEGAN}")) and "kubeflow" not in run["spec"]:
             print("A step was killed; the run is executed again.", file=sys.stderr, flush=True)
             return _KILLED
         return code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from kaptain_kfp.cluster.base import Manifest, ResourceRef
@@ -51,6 +51,8 @@ def recurring_run(
             "mode": "ENABLE" if schedule.enabled else "DISABLE",
             "maxConcurrency": schedule.max_concurrency,
             "noCatchup": not schedule.catch_up,
+            # the metadata knows whole seconds only
+            "createdAt": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         },
     }
 

@@ -18,12 +18,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["STEP_PROGRAM", "with_own_components"]
-
 from .launcher import DAG_MARKER
 from .step_pod import NAMED, executors_of, needs_pod
 
-__all__ = ["STEP_PROGRAM", "KubeflowRun", "with_own_components"]
+__all__ = ["STEP_PROGRAM", "KubeflowRun", "resource_name_of", "with_own_components"]
 
 STEP_PROGRAM = "kaptain-step"
 """What starts every step: called with the step's path, the pipeline's name, and the command."""
@@ -62,7 +60,7 @@ class KubeflowRun:
         return cls(
             run_id=run_id,
             name=spec.get("displayName", ""),
-            resource_name=f"{pipeline}-{run_id[:5]}",
+            resource_name=resource_name_of(run),
             created=created,
             scheduled=spec.get("scheduledAt", created),
             pipeline_root=f"{root}/{pipeline}/{run_id}",
@@ -87,6 +85,12 @@ class KubeflowRun:
         ):
             text = text.replace(f"{{{{$.{placeholder}}}}}", value)
         return text
+
+
+def resource_name_of(run: Mapping[str, Any]) -> str:
+    """Returns what the object is called that executes a Run in a Kubeflow."""
+    pipeline = run["spec"]["pipelineSpec"]["pipelineInfo"]["name"]
+    return f"{pipeline}-{run['metadata']['name'][:5]}"
 
 
 def with_own_components(

@@ -95,6 +95,8 @@ class Schedule:
     def next_due(self, last: datetime | None, created: datetime, now: datetime) -> datetime | None:
         """Returns when the next run is due; None where it is disabled, or none is any more.
 
+        None also where others wrote it in words that only their server knows.
+
         Args:
             last: When the latest run was started; None before the first one.
             created: Since when there is the schedule.
@@ -103,7 +105,10 @@ class Schedule:
         if not self.enabled:
             return None
         every = timedelta(seconds=self.interval_seconds or 1)
-        cron = None if self.cron is None else due.cron_fields(self.cron)
+        try:
+            cron = None if self.cron is None else due.cron_fields(self.cron)
+        except ModelValidationException:
+            return None
         when = due.Schedule(cron, every, self.start, self.end)
         return when.next(last if cron is None else now, created)
 

@@ -61,7 +61,7 @@ def test_a_list(made: ScheduleHandle) -> None:
     }
     assert told("schedules", "list", "--model", "dev/other") == []
     head, row = call("schedules", "list").splitlines()
-    assert head.split()[:3] == ["id", "enabled", "when"] or head.lower().startswith("id")
+    assert head.lower().startswith("id")
     assert made.id in row and "yearly" in row and " yes " in row
 
 

@@ -17,7 +17,7 @@ from kaptain_kfp.manifests.forms import TrainingForm, training_form
 from kaptain_kfp.manifests.names import identity
 from kaptain_kfp.manifests.train import training_job
 from kaptain_kfp.model.frameworks import ModelFramework
-from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
+from kaptain_kfp.specs import ModelIdentity, PodSpec, PolicySpec, ResourcesSpec, Toleration
 from kaptain_kfp.testing.kubernetes_api.fields import shape
 from kaptain_kfp.testing.schemas import Schemas
 
@@ -56,6 +56,17 @@ QUANTITIES = st.sampled_from([None, "1", "500m", "2Gi", "1.5"])
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20)
 
 
+POD = PodSpec(
+    labels={"team": "vision"},
+    annotations={"note": "x"},
+    node_selector={"accelerator": "a100"},
+    tolerations=(Toleration(key="gpu", operator="Exists", effect="NoSchedule"),),
+    shm_size="2Gi",
+    service_account="trainer",
+    image_pull_secrets=("regcred",),
+)
+
+
 @pytest.mark.parametrize(
     ("framework", "api", "kind"),
     [
@@ -75,6 +86,7 @@ TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="
     ttl=st.none() | st.integers(0, 1000),
     timeout=st.integers(1, 10**6),
     secret=st.sampled_from([None, "store"]),
+    pod=st.sampled_from([None, POD]),
 )
 def test_a_training_job_is_valid(
     framework: str,
@@ -88,6 +100,7 @@ def test_a_training_job_is_valid(
     ttl: int | None,
     timeout: int,
     secret: str | None,
+    pod: PodSpec | None,
 ) -> None:
     model = ModelIdentity(
         id="dev/m",
@@ -111,6 +124,8 @@ def test_a_training_job_is_valid(
         api=api,
         main_file="train.py",
         store_secret=secret,
+        registry_secret=secret,
+        pod=pod,
     )
     assert made["kind"] == kind
     assert missing(made, admitted(made)) == []

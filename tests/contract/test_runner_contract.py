@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kaptain_kfp.cluster.base import Cluster
+from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.runs.base import Runner
 from kaptain_kfp.runs.kfp import KfpRunner
@@ -15,6 +17,7 @@ from kaptain_kfp.runs.kfp_settings import KfpSettings
 from kaptain_kfp.runs.local import LocalRunner
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
+from kaptain_kfp.testing.kubernetes_api import serve_kubernetes
 from kaptain_kfp.testing.runner_contract import RunnerContract
 
 
@@ -45,6 +48,15 @@ class TestKfpRunner(_Runners):
             yield served
 
     @pytest.fixture
-    def runner(self, face: KfpFace, cluster: LocalCluster, store: FolderStore) -> Runner:
+    def runner(self, face: KfpFace, cluster: Cluster, store: FolderStore) -> Runner:
         connection = KfpConnection(KfpSettings(host=face.url, ui=face.url))
         return KfpRunner(connection, cluster, store)
+
+
+class TestKfpRunnerOnKubernetes(TestKfpRunner):
+    """Pods and workloads are seen through the API of Kubernetes."""
+
+    @pytest.fixture
+    def cluster(self, home: Path) -> Iterator[Cluster]:  # type: ignore[override]
+        with serve_kubernetes(home) as face:
+            yield KubernetesCluster(kubeconfig=face.kubeconfig)

@@ -13,7 +13,7 @@ from kaptain_kfp.local.podspec import launch_of
 from kaptain_kfp.manifests.forms import TrainingForm
 from kaptain_kfp.manifests.names import identity
 from kaptain_kfp.manifests.train import training_job
-from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
+from kaptain_kfp.specs import ModelIdentity, PodSpec, PolicySpec, ResourcesSpec, Toleration
 
 MODEL = ModelIdentity(
     id="dev/mnist",
@@ -220,3 +220,33 @@ def test_a_pod_that_breaks_it_would_be_found() -> None:
         "allowPrivilegeEscalation != false",
         "unrestricted capabilities",
     ]
+
+
+POD = PodSpec(
+    labels={"team": "vision", "app.kubernetes.io/managed-by": "me"},
+    annotations={"sidecar.istio.io/inject": "true", "note": "x"},
+    node_selector={"accelerator": "a100"},
+    tolerations=(Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"),),
+    shm_size="2Gi",
+    service_account="trainer",
+    image_pull_secrets=("regcred", "dev-mnist-registry"),
+)
+
+
+def test_what_pods_get_beside_resources() -> None:
+    template = job(pod=POD, registry_secret="dev-mnist-registry")["spec"]["template"]
+    metadata, spec = template["metadata"], template["spec"]
+    assert metadata["labels"]["team"] == "vision"
+    assert metadata["labels"]["app.kubernetes.io/managed-by"] == "kaptain-kfp", "ours stay"
+    assert metadata["annotations"] == {"sidecar.istio.io/inject": "true", "note": "x"}
+    assert spec["imagePullSecrets"] == [{"name": "dev-mnist-registry"}, {"name": "regcred"}]
+    assert spec["nodeSelector"] == {"accelerator": "a100"}
+    assert spec["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    ]
+    assert spec["serviceAccountName"] == "trainer" and spec["automountServiceAccountToken"] is True
+    assert spec["volumes"] == [
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}}
+    ]
+    assert spec["containers"][0]["volumeMounts"] == [{"name": "shm", "mountPath": "/dev/shm"}]
+    assert violations(spec) == []

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,70 +22,9 @@ from kaptain_kfp.runs.kfp_connection import KfpConnection
 from kaptain_kfp.runs.kfp_failures import AnswerLostError
 from kaptain_kfp.runs.kfp_settings import KfpSettings
 
-Answer = tuple[int, dict[str, str], str]
-GOOD: Answer = (200, {}, '{"run_id": "r", "state": "RUNNING"}')
+from .conftest import GOOD, Answer, Server, connected, serving
+
 SECRET = "a-secret-token"
-
-
-class Server:
-    """Answers request after request as it is told; the last answer stays. None drops one."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.answers: list[Answer | None] = [GOOD]
-        self.headers: list[dict[str, str]] = []
-
-    def connect(self, **settings: Any) -> tuple[KfpConnection, list[float]]:
-        config = Config(None, None, **{"kfp_host": self.url, **settings})
-        return connected(KfpSettings.of(config))
-
-
-def connected(settings: KfpSettings) -> tuple[KfpConnection, list[float]]:
-    """Returns a connection that doesn't sleep, but notes how long it would have."""
-    slept: list[float] = []
-    return KfpConnection(settings, sleep=slept.append), slept
-
-
-@contextmanager
-def serving(context: ssl.SSLContext | None = None) -> Iterator[Server]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            server.headers.append(dict(self.headers.items()))
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
-            if answer is None:
-                self.close_connection = True
-                return
-            status, headers, body = answer
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        do_POST = do_GET  # noqa: N815 - named by the standard library
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    scheme = "http"
-    if context is not None:
-        http.socket = context.wrap_socket(http.socket, server_side=True)
-        scheme = "https"
-    server = Server(f"{scheme}://127.0.0.1:{http.server_port}")
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
 
 
 @pytest.fixture
@@ -270,6 +207,19 @@ def test_a_host_without_address() -> None:
     connection, _ = connected(KfpSettings(host="http://no-such-host.invalid:8888", ui="/"))
     with pytest.raises(RunnerUnavailableError, match=r"no-such-host\.invalid.*name can't be resol"):
         ask(connection)
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_a_server_that_never_answers(repeatable: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        slept: list[float] = []
+        connection = KfpConnection(
+            KfpSettings(host=url, ui=url), sleep=slept.append, timeouts=(5.0, 0.05)
+        )
+        with pytest.raises(AnswerLostError, match="answer didn't come in time"):
+            ask(connection, repeatable)
+    assert len(slept) == (4 if repeatable else 0)
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,11 @@ from kaptain_kfp.exceptions import (
     RunNotFoundError,
     RunTimeoutError,
 )
+from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.runs.base import RunHandle, RunState
 from kaptain_kfp.runs.kfp import KfpRunner
 from kaptain_kfp.runs.kfp_connection import KfpConnection
+from kaptain_kfp.runs.kfp_run import KfpRunHandle
 from kaptain_kfp.runs.kfp_settings import KfpSettings
 from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.store.folder import FolderStore
@@ -31,7 +33,7 @@ from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
 from kaptain_kfp.testing.runner_contract import PATIENCE, eventually, request_to
 
-from .conftest import MakeRunner, Time
+from .conftest import MakeRunner, Time, serving
 
 HOUR = 3600.0
 RUN = "/apis/v2beta1/runs/{run_id}"
@@ -255,3 +257,59 @@ def test_schedules_tell_when(face: KfpFace, make_runner: MakeRunner, kaptain_hom
     assert made.url == f"{face.url}/#/recurringrun/details/{made.id}"
     made.disable()
     assert made.next_run is None
+
+
+@pytest.fixture
+def scripted(kaptain_home: Path) -> Iterator[Callable[..., RunHandle]]:
+    """A run of a server that answers as the test says, one state after the other."""
+    # nobody works in this home, so it stays as it is: a run that nobody cancelled
+    spec = {"displayName": "r", "experiment": "e", "pipelineSpec": {}, "template": {}}
+    manifest = {
+        "apiVersion": "kaptain-kfp.io/v1",
+        "kind": "Run",
+        "metadata": {"name": "r", "namespace": "default"},
+        "spec": spec,
+    }
+    Objects(kaptain_home).create(manifest)
+    with serving() as server:
+
+        def run_of(*states: str) -> RunHandle:
+            server.answers = [(200, {}, f'{{"run_id": "r", "state": "{s}"}}') for s in states]
+            connection = KfpConnection(
+                KfpSettings(host=server.url, ui=server.url), sleep=lambda _: None
+            )
+            return KfpRunHandle(connection, LocalCluster(kaptain_home), None, "r")
+
+        yield run_of
+
+
+def test_a_state_that_nobody_knows_is_waited_out(scripted: Callable[..., RunHandle]) -> None:
+    run = scripted("PENDING", "BRAND_NEW", "BRAND_NEW", "SUCCEEDED")
+    assert run.wait() is RunState.SUCCEEDED
+
+
+def test_a_run_that_was_skipped(scripted: Callable[..., RunHandle]) -> None:
+    run = scripted("SKIPPED")
+    assert run.wait() is RunState.SKIPPED
+    assert run.error is None
+
+
+def test_a_server_that_calls_cancelled_runs_failed(scripted: Callable[..., RunHandle]) -> None:
+    # asked whether it is over, told to terminate, asked until it is over
+    run = scripted("RUNNING", "", "CANCELING", "FAILED")
+    run.cancel()
+    assert run.state is RunState.CANCELED
+    assert isinstance(run.error, RunCancelledError)
+    run.retry()
+    assert run.state is RunState.FAILED
+
+
+def test_a_run_that_others_terminated_without_a_trace(
+    scripted: Callable[..., RunHandle], kaptain_home: Path
+) -> None:
+    run = scripted("FAILED")
+    assert run.state is RunState.FAILED
+    Objects(kaptain_home).patch("Run", "r", "default", {"spec": {"terminate": True}})
+    assert run.state is RunState.CANCELED
+    with pytest.raises(RunCancelledError):
+        run.wait()

@@ -129,6 +129,12 @@ def test_when_the_next_run_is_due(
     assert found == (None if due is None else NOON + due)
 
 
+def test_a_schedule_of_others_in_words_of_their_own() -> None:
+    foreign = schedule_of({"trigger": {"cron_schedule": {"cron": "@every 5s"}}, "mode": "ENABLE"})
+    assert foreign.next_due(None, NOON, NOON) is None
+    assert foreign.text == "cron @every 5s"
+
+
 def test_the_words_of_both_runners() -> None:
     end = MORNING + timedelta(days=1)
     cron = Schedule.of(cron="0 3 * * *", start=MORNING, end=end)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ class Serving(NamedTuple):
     process: subprocess.Popen[bytes]
     port: int
     kubeconfig: Path
+    pipelines: str
 
     def ask(self, path: str, method: str = "GET", body: str | None = None) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
@@ -51,8 +53,9 @@ def serving(folder: Path, *words: str) -> Iterator[Serving]:
                 time.sleep(0.02)
             port = re.search(r"^Kubernetes: http://127\.0\.0\.1:(\d+)$", said, re.MULTILINE)
             found = re.search(r"^KUBECONFIG=(.+)$", said, re.MULTILINE)
-            assert port is not None and found is not None, said
-            yield Serving(process, int(port[1]), Path(found[1]))
+            pipelines = re.search(r"^KF_PIPELINES_ENDPOINT=(http://.+)$", said, re.MULTILINE)
+            assert port is not None and found is not None and pipelines is not None, said
+            yield Serving(process, int(port[1]), Path(found[1]), pipelines[1])
         finally:
             process.kill()
 
@@ -69,6 +72,8 @@ def test_serves_a_world_of_its_own_and_leaves_nothing(
         url = config["clusters"][0]["cluster"]["server"]
         assert url == f"http://127.0.0.1:{served.port}"
         assert served.ask("/readyz") == (200, "ok")
+        with urllib.request.urlopen(f"{served.pipelines}/apis/v2beta1/healthz") as answer:
+            assert json.load(answer)["multi_user"] is False
         status, _ = served.ask("/api/v1/namespaces/default/pods", "POST", json.dumps(pod))
         assert status == 201
         deadline = time.monotonic() + PATIENCE

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kaptain_kfp.exceptions import ObjectConflictError, ObjectExistsError
+from kaptain_kfp.exceptions import ObjectConflictError, ObjectExistsError, ObjectNotFoundError
 from kaptain_kfp.local.kinds import kind_of
 
 from ..adoption import check_ours, stamped, the_very
@@ -25,6 +25,8 @@ from .transport import Transport
 from .workloads import owned, pod_labels
 
 __all__ = ["KubernetesCluster"]
+
+_RACES = 3
 
 
 class KubernetesCluster(Cluster):
@@ -71,20 +73,24 @@ class KubernetesCluster(Cluster):
 
     def apply(self, manifest: Manifest) -> ResourceRef:
         """Creates an object, or adopts the one that an earlier try created."""
-        try:
-            return ResourceRef.of(self._api.create(stamped(manifest), self._namespace))
-        except ObjectExistsError:
-            metadata = manifest["metadata"]
-            there = self._api.get(
-                ResourceRef(
-                    manifest["apiVersion"],
-                    manifest["kind"],
-                    metadata.get("namespace", self._namespace),
-                    metadata["name"],
-                )
-            )
-        check_ours(there, manifest)
-        return ResourceRef.of(there)
+        metadata = manifest["metadata"]
+        ref = ResourceRef(
+            manifest["apiVersion"],
+            manifest["kind"],
+            metadata.get("namespace", self._namespace),
+            metadata["name"],
+        )
+        for _ in range(_RACES):
+            try:
+                return ResourceRef.of(self._api.create(stamped(manifest), self._namespace))
+            except ObjectExistsError as error:
+                lost = error
+            # It may have been deleted in between; then it is created after all.
+            with suppress(ObjectNotFoundError):
+                there = self._api.get(ref)
+                check_ours(there, manifest)
+                return ResourceRef.of(there)
+        raise lost
 
     def dry_run(self, manifest: Manifest) -> Manifest:
         """Returns the object as the cluster would store it, and stores nothing.
@@ -114,7 +120,7 @@ class KubernetesCluster(Cluster):
             sight.close()
 
     def training_kinds(self) -> Mapping[str, Collection[str]] | None:
-        """Returns the kinds of training jobs that it has, by its own schemas."""
+        """Returns the kinds of training jobs that are installed, and the fields of their specs."""
         return questions.training_kinds(self._transport)
 
     def pods(self, ref: ResourceRef) -> Sequence[Manifest]:

@@ -7,9 +7,9 @@ from typing import Any
 from kaptain_kfp.exceptions import (
     AccessDeniedError,
     ClusterError,
+    ClusterUnavailableError,
     ConfigurationError,
     NotInstalledError,
-    ObjectNotFoundError,
 )
 from kaptain_kfp.local.kinds import Kind, kind_of
 from kaptain_kfp.manifests.forms import SCHEMA_PATHS, Installed, installed_by
@@ -38,6 +38,8 @@ _DEFINITION = Kind(
     "customresourcedefinitions",
     namespaced=False,
 )
+_DOCUMENT = Kind("", "Document", "documents", namespaced=False)
+_SCHEMA_INDEX = "/openapi/v3"
 _WORKFLOW = kind_of("Workflow")
 _RUN_LABEL = "pipeline/runid"
 _PAGE = "500"
@@ -77,33 +79,38 @@ def custom_resources(transport: Transport) -> dict[str, tuple[str, ...]]:
 
 def server_version(transport: Transport) -> str:
     """Returns the version of the server, see `KubernetesCluster.server_version`."""
-    return str(transport.ask(_reading("/version", "the version")).get("gitVersion", ""))
+    told = _read(transport, "/version")
+    if told is None:
+        raise ClusterUnavailableError(
+            f"What answers at {transport.access.configuration.host} is no API server.",
+            reason="NoApi",
+            hint="See the server's address in the kubeconfig.",
+        )
+    return str(told.get("gitVersion", "version unknown"))
 
 
 def served_versions(transport: Transport, resource: str) -> tuple[str, ...]:
     """Returns in which versions there is a resource, see `KubernetesCluster.served_versions`."""
     plural, _, group = resource.partition(".")
-    try:
-        known = transport.ask(_reading(f"/apis/{group}", f"the API group {group}"))
-    except (NotInstalledError, ObjectNotFoundError):
-        return ()
+    known = _read(transport, f"/apis/{group}") or {}
     versions = [str(each["version"]) for each in known.get("versions") or ()]
     return tuple(v for v in versions if plural in _plurals(transport, group, v))
 
 
 def training_kinds(transport: Transport) -> Installed | None:
-    """Returns which training jobs there are, see `Cluster.training_kinds`.
+    """Returns the kinds of training jobs, see `Cluster.training_kinds`.
 
-    OpenAPI documents may be read by everybody, other than CustomResourceDefinitions.
+    The server's own documents are read: everybody may, and they say what it serves.
     """
-    documents: dict[str, dict[str, Any]] = {}
-    for path in SCHEMA_PATHS:
-        try:
-            documents[path] = transport.ask(_reading(path, "the schemas"))
-        except (NotInstalledError, ObjectNotFoundError):
-            continue
-        except AccessDeniedError:
+    documents: dict[str, dict[str, Any] | None] = {}
+    try:
+        for path in SCHEMA_PATHS:
+            documents[path] = _read(transport, path)
+        # Where there are none at all, the server publishes no documents, or hides them.
+        if not any(documents.values()) and _read(transport, _SCHEMA_INDEX) is None:
             return None
+    except AccessDeniedError:
+        return None
     return installed_by(documents)
 
 
@@ -123,17 +130,18 @@ def run_cancelled(transport: Transport, namespace: str, run_id: str) -> bool:
     return any(_ending(workflow) for workflow in answer.get("items") or ())
 
 
-def _plurals(transport: Transport, group: str, version: str) -> set[str]:
+def _read(transport: Transport, path: str) -> dict[str, Any] | None:
+    """Returns a document of the server, such as everybody may read; None where it has none."""
+    request = Request("get", _DOCUMENT, None, resource=path, at=path)
     try:
-        listed = transport.ask(_reading(f"/apis/{group}/{version}", f"the API group {group}"))
-    except (NotInstalledError, ObjectNotFoundError):
-        return set()
+        return transport.ask(request)
+    except NotInstalledError:
+        return None
+
+
+def _plurals(transport: Transport, group: str, version: str) -> set[str]:
+    listed = _read(transport, f"/apis/{group}/{version}") or {}
     return {str(each["name"]) for each in listed.get("resources") or ()}
-
-
-def _reading(path: str, resource: str) -> Request:
-    """Returns the request for a document, which everybody may read that the server knows."""
-    return Request("get", _DEFINITION, None, resource=resource, document=path)
 
 
 def _ending(workflow: dict[str, Any]) -> bool:

@@ -39,7 +39,7 @@ class Request:
         body: What is sent, as JSON.
         content_type: What `body` is.
         resource: The object as messages call it, e.g. ``Job/mnist``.
-        document: The path of what is read instead of an object, e.g. of an OpenAPI document.
+        at: The path, where it is none of objects.
     """
 
     verb: Verb
@@ -52,7 +52,7 @@ class Request:
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     content_type: str = "application/json"
     resource: str = ""
-    document: str = ""
+    at: str = ""
 
     @property
     def method(self) -> str:
@@ -62,14 +62,12 @@ class Request:
     @property
     def path(self) -> str:
         """The path with its query."""
-        if self.document:
-            return self.document
         words = ["/apis" if self.kind.group else "/api", self.kind.api_version]
         if self.namespace is not None:
             words += ["namespaces", quote(self.namespace, safe="")]
         words += [self.kind.plural]
         words += [quote(word, safe="") for word in (self.name, self.part) if word]
-        path = "/".join(words)
+        path = self.at or "/".join(words)
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
     def asking(self, **query: str | None) -> Request:

@@ -14,6 +14,8 @@ from kaptain_kfp.image.requirements import Requirements
 
 __all__ = ["index_settings", "requirements_key"]
 
+_FORMAT = 1
+"""Goes up when the same requirements give another layer, so that none of old is taken."""
 _INDEX_OPTIONS = frozenset(
     {"index-url", "extra-index-url", "find-links", "no-index", "pre", "prefer-binary"}
 )
@@ -47,13 +49,17 @@ def requirements_key(
         exclude: Names that are left out.
     """
     content = {
+        "format": _FORMAT,
         "base": base_digest,
         "platform": str(platform),
         "python": python_version,
         "lines": sorted({_normalised(line) for line in requirements.lines}),
         "constraints": sorted({_normalised(line) for line in requirements.constraints}),
         "options": [_CREDENTIALS.sub("", line) for line in requirements.options],
-        "local": {path: (local_digests or {}).get(path) for path in requirements.local},
+        "local": sorted(
+            [project.path, project.extras, (local_digests or {}).get(project.path, "")]
+            for project in requirements.local
+        ),
         "clones": sorted(_CREDENTIALS.sub("", line) for line in requirements.version_controlled),
         "index": {name: _CREDENTIALS.sub("", value) for name, value in index.items()},
         "exclude": sorted({canonicalize_name(name) for name in exclude}),

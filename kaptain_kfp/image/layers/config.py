@@ -16,6 +16,8 @@ from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID
 from kaptain_kfp.version import __version__
 
 __all__ = [
+    "LABEL_BASE_DIGEST",
+    "LABEL_BASE_NAME",
     "LABEL_CHECKSUM",
     "LABEL_FRAMEWORK",
     "LABEL_FRAMEWORK_VERSION",
@@ -31,6 +33,8 @@ LABEL_MODEL_ID = ANNOTATION_MODEL_ID
 LABEL_FRAMEWORK = "kaptain-kfp/framework"
 LABEL_FRAMEWORK_VERSION = "kaptain-kfp/framework-version"
 _OCI_LABEL = "org.opencontainers.image"
+LABEL_BASE_NAME = f"{_OCI_LABEL}.base.name"
+LABEL_BASE_DIGEST = f"{_OCI_LABEL}.base.digest"
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What runtimes take where an image says nothing."""
@@ -60,7 +64,7 @@ class ImageFacts:
         framework: Its framework.
         framework_version: The framework's version.
         base_name: The base image, as it was asked for.
-        base_digest: ``sha256:`` and 64 hex digits: the base's manifest.
+        base_digest: ``sha256:`` and 64 hex digits: the manifest or index that it stood for.
     """
 
     main_file: str
@@ -172,8 +176,8 @@ def _labels(facts: ImageFacts, created: str) -> dict[str, str]:
         f"{_OCI_LABEL}.title": facts.title,
         f"{_OCI_LABEL}.version": facts.version,
         f"{_OCI_LABEL}.created": created,
-        f"{_OCI_LABEL}.base.name": facts.base_name,
-        f"{_OCI_LABEL}.base.digest": facts.base_digest,
+        LABEL_BASE_NAME: facts.base_name,
+        LABEL_BASE_DIGEST: facts.base_digest,
     }
 
 

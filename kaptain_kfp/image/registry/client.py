@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
@@ -17,7 +18,7 @@ from kaptain_kfp.image.oci import (
 )
 from kaptain_kfp.image.registry.blobs import Source
 from kaptain_kfp.image.registry.credentials import Credentials
-from kaptain_kfp.image.registry.errors import Task
+from kaptain_kfp.image.registry.errors import BLOB_MISSING, Task
 from kaptain_kfp.image.registry.images import (
     RemoteImage,
     media_type_of,
@@ -71,11 +72,12 @@ class RegistryClient:
         part_bytes: int = _PART_BYTES,
         progress: Progress = _silent,
     ) -> None:
+        self._patience = patience or Patience()
         self._sessions = Sessions(
             credentials or Credentials(),
             ca=ca or {},
             insecure_hosts=insecure_hosts,
-            patience=patience or Patience(),
+            patience=self._patience,
         )
         self._part_bytes = part_bytes
         self._progress = progress
@@ -296,6 +298,17 @@ class RegistryClient:
             RegistryError: The registry refused, e.g. for a blob that isn't there; or it can't be
                 reached.
         """
+        for pause in self._patience.pauses():
+            try:
+                return self._put_manifest(ref, manifest)
+            except RegistryError as error:
+                # some registries don't see a blob for a moment while somebody else pushes it, too
+                if error.reason != BLOB_MISSING:
+                    raise
+            time.sleep(pause)
+        return self._put_manifest(ref, manifest)
+
+    def _put_manifest(self, ref: ImageReference, manifest: Manifest) -> str:
         content = manifest.to_bytes()
         digest = sha256_digest(content)
         headers = {"Content-Type": manifest.family.manifest, "Content-Length": str(len(content))}

@@ -17,7 +17,10 @@ from kaptain_kfp.image.registry.causes import distrust, words_of
 from kaptain_kfp.image.registry.credentials import Login
 from kaptain_kfp.image.registry.patience import retry_after
 
-__all__ = ["Task", "refused", "unreachable"]
+__all__ = ["BLOB_MISSING", "Task", "refused", "unreachable"]
+
+BLOB_MISSING = "BlobMissing"
+"""The reason of the error of a manifest some of whose blobs the registry hasn't."""
 
 _MAX_TOLD = 400
 
@@ -56,6 +59,10 @@ def refused(
     said = f"HTTP {status}{': ' + told if told else ''}"
     if status in (401, 403) or set(codes) & {"UNAUTHORIZED", "DENIED"}:
         return _denied(task, said, login, note)
+    if "MANIFEST_BLOB_UNKNOWN" in codes:
+        return _error(
+            task, said, BLOB_MISSING, "Its storage may be cleaned up meanwhile: push again."
+        )
     if status == 404:
         return _missing(task, said)
     if status == 405 or "UNSUPPORTED" in codes:

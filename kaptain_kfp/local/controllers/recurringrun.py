@@ -38,7 +38,7 @@ _LOOK_AGAIN = timedelta(minutes=1)
 _COPIED = (
     *("description", "experiment", "experimentId", "pipelineVersionReference", "pipelineSpec"),
     *("platformSpec", "parameters", "pipelineRoot", "serviceAccount", "kubeflow"),
-    *("keepWorkloads", "template"),
+    *("keepWorkloads", "pluginsInput", "template"),
 )
 _OVER = ("Succeeded", "Error")
 

@@ -3,8 +3,8 @@
 The executor says by its exit code how the pipeline ended. An executor that was killed, or whose
 machine restarted, has said nothing: another one takes the run up again, and its steps find the work
 that they had begun by its name. A run that is to be cancelled loses its executor and all workloads
-that carry its id, one that failed those that still run; with ``spec.keepWorkloads`` these are left
-alone, as a Kubeflow leaves them.
+that carry its id; one that failed loses those that still run. With ``spec.keepWorkloads`` these are
+left alone, as a Kubeflow leaves them.
 
 A run that is over begins again when ``spec.retries`` is raised: with executors of its own, that
 find what the earlier ones left in the run's folder.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from ..requests import Asked
 from .calls import Call, Handler, endpoint
@@ -30,12 +30,14 @@ _VERSION = "2.15.0"
 _VERBS = {"POST": "create", "GET": "get", "PATCH": "patch", "DELETE": "delete"}
 
 
-def application(shelf: Shelf, template: Mapping[str, Any]) -> tuple[ASGIApp, Sequence[Route]]:
+def application(
+    shelf: Shelf, template: Callable[[], Mapping[str, Any]]
+) -> tuple[ASGIApp, Sequence[Route]]:
     """Returns the API, and its routes.
 
     Args:
         shelf: Where everything is kept.
-        template: The pod that executes a run.
+        template: Makes the pod that executes a run.
     """
 
     def healthz(call: Call) -> Mapping[str, Any]:
@@ -57,13 +59,14 @@ def application(shelf: Shelf, template: Mapping[str, Any]) -> tuple[ASGIApp, Seq
     return Starlette(routes=routes, exception_handlers={HTTPException: _refuse}), routes
 
 
-def asked(routes: Sequence[Route], method: str, path: str) -> Asked:
+def asked(routes: Sequence[Route], method: str, path: str, query: str) -> Asked:
     """Returns what a request is for.
 
     Args:
         routes: The routes of the API.
         method: The request's method.
         path: Its path.
+        query: What follows it; of no matter here.
     """
     for route in routes:
         if method in (route.methods or ()) and route.path_regex.match(path):
@@ -85,32 +88,3 @@ async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = 501 if error.status_code == 405 else error.status_code
     return refusal(status, str(error.detail))
-
-
-class Guard:
-    """Lets only those pass who bring a token that counts.
-
-    Args:
-        app: What it guards.
-        tokens: Token → whether it may do anything; others are not known at all.
-    """
-
-    def __init__(self, app: ASGIApp, tokens: Mapping[str, bool]) -> None:
-        self._app = app
-        self._tokens = tokens
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request."""
-        if scope["type"] != "http" or not self._tokens:
-            await self._app(scope, receive, send)
-            return
-        header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        allowed = self._tokens.get(header.removeprefix("Bearer "))
-        if allowed:
-            await self._app(scope, receive, send)
-        elif allowed is None:
-            await refusal(401, "Unauthenticated: request header error: there is no valid token")(
-                scope, receive, send
-            )
-        else:
-            await refusal(403, "PermissionDenied: user is not authorized")(scope, receive, send)

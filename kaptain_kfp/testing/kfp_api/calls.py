@@ -16,7 +16,7 @@ from kaptain_kfp.exceptions import ClusterError
 
 from .errors import ApiError, invalid, refusal
 
-__all__ = ["Call", "Handler", "endpoint"]
+__all__ = ["Call", "Handler", "endpoint", "part_of"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,20 @@ class Call:
 
 Handler = Callable[[Call], Mapping[str, Any]]
 """Answers a call with a JSON object; raises `ApiError`."""
+
+
+def part_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Returns an object within another one; an empty one where there is none.
+
+    Raises:
+        ApiError: It is no object (400).
+    """
+    found = body.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise invalid(f"{name} is no object: {found!r}")
+    return dict(found)
 
 
 def endpoint(handler: Handler) -> Callable[[Request], Awaitable[Response]]:

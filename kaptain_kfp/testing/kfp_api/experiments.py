@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .calls import Call, Handler
-from .errors import conflict, invalid
+from .errors import ApiError, conflict, invalid
 from .queries import page_of
 from .shelf import Object, Shelf, created_at, moment
 
@@ -48,17 +48,20 @@ class Experiments:
             raise invalid(
                 'Experiment cannot have an empty namespace in multi-user mode: "namespace" is empty'
             )
-        return self._view(self._add(name, namespace, str(call.body.get("description") or "")))
+        made = self._add(name, namespace, str(call.body.get("description") or ""))
+        return self._view(made, {})
 
     def list(self, call: Call) -> Mapping[str, Any]:
         """Lists them."""
         namespace = space_of(self._shelf, call, "experiments")
-        items = (self._view(found) for found in self._shelf.all(_KIND, namespace))
+        latest = self._latest_runs(namespace)
+        items = (self._view(found, latest) for found in self._shelf.all(_KIND, namespace))
         return page_of(items, call.query, "experiments", "experiment_id")
 
     def get(self, call: Call) -> Mapping[str, Any]:
         """Returns one."""
-        return self._view(self.find(call.path["experiment_id"]))
+        found = self.find(call.path["experiment_id"])
+        return self._view(found, self._latest_runs(found["metadata"]["namespace"]))
 
     def delete(self, call: Call) -> Mapping[str, Any]:
         """Deletes one; its runs stay."""
@@ -86,15 +89,18 @@ class Experiments:
             return self._shelf.get(_KIND, experiment_id, "Experiment")
         if self._shelf.multi_user:
             raise invalid("a run needs an experiment in multi-user mode")
-        there = self._named(_DEFAULT, self._shelf.namespace)
-        return there or self._add(_DEFAULT, "", "")
+        try:
+            return self._named(_DEFAULT, self._shelf.namespace) or self._add(_DEFAULT, "", "")
+        except ApiError:  # another request has just made it
+            return self.find(experiment_id)
 
     def _add(self, name: str, namespace: str, description: str) -> Object:
         space = namespace if self._shelf.multi_user else self._shelf.namespace
-        if self._named(name, space):
-            raise conflict("experiment", name)
         spec = {"displayName": name, "description": description, "storageState": "AVAILABLE"}
-        return self._shelf.add(_KIND, spec, namespace=space)
+        with self._shelf.naming:
+            if self._named(name, space):
+                raise conflict("experiment", name)
+            return self._shelf.add(_KIND, spec, namespace=space)
 
     def _named(self, name: str, namespace: str) -> Object | None:
         everything = self._shelf.all(_KIND, namespace)
@@ -105,17 +111,24 @@ class Experiments:
         everything = self._shelf.all(kind, experiment["metadata"]["namespace"])
         return [each for each in everything if each["spec"].get("experimentId") == wanted]
 
-    def _view(self, found: Object) -> dict[str, Any]:
-        spec = found["spec"]
-        last = max((created_at(run) for run in self._of("Run", found)), default=_NEVER)
+    def _latest_runs(self, namespace: str | None) -> Mapping[str, str]:
+        """Returns when the latest run of each experiment was made."""
+        latest: dict[str, str] = {}
+        for run in self._shelf.all("Run", namespace):
+            experiment = run["spec"].get("experimentId", "")
+            latest[experiment] = max(latest.get(experiment, ""), created_at(run))
+        return latest
+
+    def _view(self, found: Object, latest: Mapping[str, str]) -> dict[str, Any]:
+        spec, name = found["spec"], found["metadata"]["name"]
         return {
-            "experiment_id": found["metadata"]["name"],
+            "experiment_id": name,
             "display_name": spec["displayName"],
             "description": spec["description"],
             "created_at": moment(created_at(found)),
             "namespace": found["metadata"]["namespace"] if self._shelf.multi_user else "",
             "storage_state": spec["storageState"],
-            "last_run_created_at": moment(last),
+            "last_run_created_at": moment(latest.get(name, _NEVER)),
         }
 
 

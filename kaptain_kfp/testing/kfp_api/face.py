@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.runs.executor_template import executor_template
 
 from ..faults import FaultMiddleware, Faults
-from ..requests import Asked, CountingMiddleware, Requests
+from ..requests import CountingMiddleware, Requests
 from ..server import HttpServer
-from .app import Guard, application, asked
+from .app import application, asked
 from .errors import refusal
+from .guard import Guard
 from .shelf import Shelf
 
 __all__ = ["KfpFace", "serve_kfp"]
@@ -63,7 +66,8 @@ def serve_kfp(
 
     Args:
         home: The local world that executes the runs; ``kaptain runs list`` shows them.
-        environment: What every step finds in its environment, beside ``KAPTAIN_TARGET=kubeflow``.
+        environment: What every step finds in its environment, beside ``KAPTAIN_TARGET=kubeflow``
+            and, in place of a cluster's DNS, ``KF_PIPELINES_ENDPOINT``.
         kubernetes: The kubeconfig that steps use (as ``KUBECONFIG``).
         namespace: Where runs and their Secrets are; in multi-user mode they are in that of the
             experiment, and here is only what is shared.
@@ -75,14 +79,15 @@ def serve_kfp(
     given = {"KAPTAIN_TARGET": "kubeflow", **(environment or {})}
     if kubernetes is not None:
         given["KUBECONFIG"] = str(kubernetes)
-    template = executor_template(home, {}, given, grace_seconds=_GRACE_SECONDS)
+
+    def template() -> Mapping[str, Any]:
+        told = {"KF_PIPELINES_ENDPOINT": server.url, **given}
+        return executor_template(home, {}, told, grace_seconds=_GRACE_SECONDS)
+
     faults, requests = Faults(), Requests()
     app, routes = application(Shelf(Home(home), namespace, multi_user=multi_user), template)
 
-    def kind(method: str, path: str, query: str) -> Asked:
-        return asked(routes, method, path)
-
-    guarded = Guard(app, tokens or {})
-    faulty = FaultMiddleware(guarded, faults=faults, refusal=refusal)
-    with HttpServer(CountingMiddleware(faulty, requests=requests, asked=kind), port) as server:
+    faulty = FaultMiddleware(Guard(app, tokens or {}), faults=faults, refusal=refusal)
+    counted = CountingMiddleware(faulty, requests=requests, asked=partial(asked, routes))
+    with HttpServer(counted, port) as server:
         yield KfpFace(server.url, faults, requests, server)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .calls import part_of
 from .errors import invalid
 from .packages import specs_of_object
 from .parameters import check_parameters
@@ -23,11 +24,11 @@ class Jobs:
 
     Attributes:
         pipelines: Where versions are found.
-        template: The pod that executes a run.
+        template: Makes the pod that executes a run.
     """
 
     pipelines: Pipelines
-    template: Mapping[str, Any]
+    template: Callable[[], Mapping[str, Any]]
 
     def spec_of(self, body: Mapping[str, Any], experiment: Object) -> dict[str, Any]:
         """Returns the spec; what is None in it is to be left out.
@@ -40,8 +41,8 @@ class Jobs:
         if not name:
             raise invalid("The run must have a non-empty name")
         reference, pipeline_spec, platform_spec = self._source(body)
-        config = body.get("runtime_config") or {}
-        parameters = dict(config.get("parameters") or {})
+        config = part_of(body, "runtime_config")
+        parameters = part_of(config, "parameters")
         check_parameters(pipeline_spec, parameters)
         root = str(config.get("pipeline_root") or "")
         return {
@@ -55,9 +56,10 @@ class Jobs:
             "parameters": parameters,
             "pipelineRoot": root or None,
             "serviceAccount": str(body.get("service_account") or ""),
+            "pluginsInput": part_of(body, "plugins_input") or None,
             "kubeflow": {"pipelineRoot": root or _ROOT},
             "keepWorkloads": True,
-            "template": self.template,
+            "template": self.template(),
         }
 
     def recurring_spec_of(self, body: Mapping[str, Any], experiment: Object) -> dict[str, Any]:
@@ -67,7 +69,7 @@ class Jobs:
             ApiError: As of `spec_of`.
         """
         spec = self.spec_of(body, experiment)
-        given = body.get("pipeline_version_reference") or {}
+        given = part_of(body, "pipeline_version_reference")
         if given and not given.get("pipeline_version_id"):
             reference = {"pipeline_id": spec["pipelineVersionReference"]["pipeline_id"]}
             latest = {"pipelineSpec": None, "platformSpec": None}
@@ -77,7 +79,7 @@ class Jobs:
     def _source(
         self, body: Mapping[str, Any]
     ) -> tuple[dict[str, str] | None, dict[str, Any], dict[str, Any]]:
-        given = body.get("pipeline_version_reference")
+        given = part_of(body, "pipeline_version_reference")
         if not given and body.get("pipeline_version_id"):
             given = {"pipeline_version_id": body["pipeline_version_id"]}
         if given and body.get("pipeline_spec"):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from .calls import part_of
 from .errors import invalid
 
 __all__ = ["Specs", "as_answered", "specs_of_file", "specs_of_object"]
@@ -19,6 +21,10 @@ Specs = tuple[dict[str, Any], dict[str, Any]]
 
 _NAME = "pipeline.yaml"
 _LARGEST = 32 << 20
+_UNREADABLE = (
+    *(ValueError, OSError, EOFError, zlib.error),
+    *(yaml.YAMLError, zipfile.BadZipFile, tarfile.TarError),
+)
 
 
 def specs_of_file(content: bytes) -> Specs:
@@ -36,7 +42,7 @@ def specs_of_file(content: bytes) -> Specs:
         elif content.startswith(b"\x1f\x8b"):
             text = _from_tar(content)
         documents = [found for found in yaml.safe_load_all(text.decode()) if found is not None]
-    except (ValueError, OSError, yaml.YAMLError, zipfile.BadZipFile, tarfile.TarError) as error:
+    except _UNREADABLE as error:
         raise invalid(f"Failed to read the pipeline spec: {error}") from None
     if not documents or not all(isinstance(found, dict) for found in documents):
         raise invalid("Failed to read the pipeline spec: it is no YAML object")
@@ -55,7 +61,7 @@ def specs_of_object(given: Any) -> Specs:
     if not isinstance(given, Mapping):
         raise invalid("The pipeline spec is no object")
     if "pipeline_spec" in given:
-        return _checked(given["pipeline_spec"]), dict(given.get("platform_spec") or {})
+        return _checked(given["pipeline_spec"]), part_of(given, "platform_spec")
     return _checked(given), {}
 
 

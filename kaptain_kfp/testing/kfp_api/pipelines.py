@@ -11,7 +11,7 @@ from typing import Any
 
 from kaptain_kfp.local.controllers.recurringrun import PIPELINE_LABEL
 
-from .calls import Call, Handler
+from .calls import Call, Handler, part_of
 from .errors import conflict, invalid, not_found
 from .packages import Specs, as_answered, specs_of_file, specs_of_object
 from .queries import page_of
@@ -60,9 +60,9 @@ class Pipelines:
 
     def create_with_version(self, call: Call) -> Mapping[str, Any]:
         """Makes a pipeline and its first version, from a package that lies on a server."""
-        version = _version_given(call.body.get("pipeline_version") or {})
+        version = part_of(call.body, "pipeline_version")
         specs = _specs_of(version)
-        pipeline = self._add(call.body.get("pipeline") or {})
+        pipeline = self._add(part_of(call.body, "pipeline"))
         first = {**version, "display_name": pipeline["spec"]["displayName"]}
         self._add_version(pipeline, first, specs)
         return self._view(pipeline)
@@ -126,9 +126,8 @@ class Pipelines:
 
     def create_version(self, call: Call) -> Mapping[str, Any]:
         """Makes a version from a package that lies on a server."""
-        given = _version_given(call.body)
-        version = self._add_version(self._find(call), given, _specs_of(given))
-        return self._view_of_version(version)
+        made = self._add_version(self._find(call), call.body, _specs_of(call.body))
+        return self._view_of_version(made)
 
     def get_version(self, call: Call) -> Mapping[str, Any]:
         """Returns a version."""
@@ -163,30 +162,31 @@ class Pipelines:
         if not name:
             raise invalid("Pipeline's name cannot be empty")
         namespace = str(given.get("namespace") or "") if self._shelf.multi_user else ""
-        if self._of_name(name, namespace):
-            raise conflict("pipeline", name)
-        return self._shelf.add(_PIPELINE, _texts(given, name), namespace=namespace)
+        spec = _texts(given, name)
+        with self._shelf.naming:
+            if self._of_name(name, namespace):
+                raise conflict("pipeline", name)
+            return self._shelf.add(_PIPELINE, spec, namespace=namespace)
 
     def _add_version(self, pipeline: Object, given: Mapping[str, Any], specs: Specs) -> Object:
         name = str(given.get("name") or given.get("display_name") or "")
         if not name:
             raise invalid("Pipeline version's name cannot be empty")
-        if any(name == there["spec"]["name"] for there in self._versions(pipeline)):
-            raise conflict("pipeline version", name)
-        url = (given.get("package_url") or {}).get("pipeline_url")
-        return self._shelf.add(
-            _VERSION,
-            {
-                **_texts(given, name),
-                "packageUrl": str(url or ""),
-                "codeSourceUrl": str(given.get("code_source_url") or ""),
-                "pipelineId": pipeline["metadata"]["name"],
-                "pipelineSpec": specs[0],
-                "platformSpec": specs[1],
-            },
-            namespace=pipeline["metadata"]["namespace"],
-            labels={PIPELINE_LABEL: pipeline["metadata"]["name"]},
-        )
+        url = part_of(given, "package_url").get("pipeline_url")
+        spec = {
+            **_texts(given, name),
+            "packageUrl": str(url or ""),
+            "codeSourceUrl": str(given.get("code_source_url") or ""),
+            "pipelineId": pipeline["metadata"]["name"],
+            "pipelineSpec": specs[0],
+            "platformSpec": specs[1],
+        }
+        namespace = pipeline["metadata"]["namespace"]
+        labels = {PIPELINE_LABEL: pipeline["metadata"]["name"]}
+        with self._shelf.naming:
+            if any(name == there["spec"]["name"] for there in self._versions(pipeline)):
+                raise conflict("pipeline version", name)
+            return self._shelf.add(_VERSION, spec, namespace=namespace, labels=labels)
 
     def _find(self, call: Call) -> Object:
         return self._shelf.get(_PIPELINE, call.path["pipeline_id"], "Pipeline")
@@ -238,7 +238,7 @@ def _texts(given: Mapping[str, Any], name: str) -> dict[str, Any]:
         "name": name,
         "displayName": str(given.get("display_name") or name),
         "description": str(given.get("description") or ""),
-        "tags": dict(given.get("tags") or {}),
+        "tags": part_of(given, "tags"),
     }
 
 
@@ -285,16 +285,10 @@ def _file(call: Call) -> bytes:
     return call.file
 
 
-def _version_given(given: Any) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise invalid("The pipeline version is no object")
-    return given
-
-
 def _specs_of(given: Mapping[str, Any]) -> Specs:
     if given.get("pipeline_spec"):
         return specs_of_object(given["pipeline_spec"])
-    url = str((given.get("package_url") or {}).get("pipeline_url") or "")
+    url = str(part_of(given, "package_url").get("pipeline_url") or "")
     if not url.startswith(("http://", "https://")):
         raise invalid(f"Pipeline URL is empty or invalid: {url!r}. Please specify a valid URL")
     try:

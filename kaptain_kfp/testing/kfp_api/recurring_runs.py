@@ -9,7 +9,7 @@ from kaptain_kfp.exceptions import ModelValidationException
 from kaptain_kfp.local.controllers import time_text
 from kaptain_kfp.local.schedule import Schedule, moment_of
 
-from .calls import Call, Handler
+from .calls import Call, Handler, part_of
 from .errors import invalid
 from .experiments import Experiments, space_of
 from .jobs import Jobs
@@ -55,7 +55,7 @@ class RecurringRuns:
         experiment = self._experiments.find(str(body.get("experiment_id") or ""))
         spec = self._jobs.recurring_spec_of(body, experiment)
         spec.update(
-            trigger=_trigger(body.get("trigger") or {}),
+            trigger=_trigger(part_of(body, "trigger")),
             mode=_mode(body.get("mode")),
             maxConcurrency=_concurrency(body.get("max_concurrency")),
             noCatchup=bool(body.get("no_catchup")),
@@ -132,7 +132,7 @@ class RecurringRuns:
 def _trigger(given: Mapping[str, Any]) -> dict[str, Any]:
     """Reads a trigger of the API as that of a RecurringRun object."""
     trigger: dict[str, Any] = {}
-    cron, periodic = given.get("cron_schedule"), given.get("periodic_schedule")
+    cron, periodic = part_of(given, "cron_schedule"), part_of(given, "periodic_schedule")
     if cron:
         trigger["cron"] = {"expression": str(cron.get("cron") or ""), **_bounds(cron)}
     if periodic:

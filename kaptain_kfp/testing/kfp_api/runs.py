@@ -67,12 +67,15 @@ class Runs:
         """Lists runs: those of an experiment, or of a namespace."""
         experiment = call.query.get("experiment_id", "")
         namespace = None if experiment else space_of(self._shelf, call, "runs")
-        items = (
-            self._view(found)
-            for found in self._shelf.all(_KIND, namespace)
-            if not experiment or found["spec"].get("experimentId") == experiment
-        )
-        return page_of(items, call.query, "runs", "run_id")
+        found = {
+            run["metadata"]["name"]: run
+            for run in self._shelf.all(_KIND, namespace)
+            if not experiment or run["spec"].get("experimentId") == experiment
+        }
+        page = page_of(map(_summary, found.values()), call.query, "runs", "run_id")
+        for view in page.get("runs", ()):
+            view.update(self._details(found[view["run_id"]]))
+        return page
 
     def get(self, call: Call) -> Mapping[str, Any]:
         """Returns a run."""
@@ -122,32 +125,40 @@ class Runs:
         return self._shelf.get(_KIND, call.path["run_id"], "Run")
 
     def _view(self, found: Object) -> dict[str, Any]:
-        metadata, spec, status = found["metadata"], found["spec"], found.get("status") or {}
-        run_id, state = metadata["name"], _state(found)
-        view: dict[str, Any] = {
-            "experiment_id": spec.get("experimentId", ""),
-            "run_id": run_id,
-            "display_name": spec.get("displayName", ""),
-            "storage_state": spec.get("storageState", "AVAILABLE"),
-            "description": spec.get("description", ""),
-            **source_of(spec),
-            "service_account": spec.get("serviceAccount", ""),
-            "created_at": moment(created_at(found)),
-            "scheduled_at": moment(spec.get("scheduledAt") or created_at(found)),
-            "state": state,
-            "run_details": {
-                "task_details": task_details(found, tuple(notes(self._shelf.home.run(run_id))))
-            },
-            "state_history": _history(status, state, created_at(found)),
-        }
-        if status.get("finishedAt"):
-            view["finished_at"] = status["finishedAt"]
-        if spec.get("recurringRunId"):
-            view["recurring_run_id"] = spec["recurringRunId"]
-        if state == "FAILED":
-            reason = (status.get("error") or {}).get("message", "a task of it failed")
-            view["error"] = {"code": 2, "message": f"Run {run_id} failed: {reason}"}
-        return view
+        return {**_summary(found), **self._details(found)}
+
+    def _details(self, found: Object) -> dict[str, Any]:
+        """Returns what a run tells that has to be looked for."""
+        written = tuple(notes(self._shelf.home.run(found["metadata"]["name"])))
+        return {"run_details": {"task_details": task_details(found, written)}}
+
+
+def _summary(found: Object) -> dict[str, Any]:
+    metadata, spec, status = found["metadata"], found["spec"], found.get("status") or {}
+    run_id, state = metadata["name"], _state(found)
+    view: dict[str, Any] = {
+        "experiment_id": spec.get("experimentId", ""),
+        "run_id": run_id,
+        "display_name": spec.get("displayName", ""),
+        "storage_state": spec.get("storageState", "AVAILABLE"),
+        "description": spec.get("description", ""),
+        **source_of(spec),
+        "service_account": spec.get("serviceAccount", ""),
+        "created_at": moment(created_at(found)),
+        "scheduled_at": moment(spec.get("scheduledAt") or created_at(found)),
+        "state": state,
+        "state_history": _history(status, state, created_at(found)),
+    }
+    if status.get("finishedAt"):
+        view["finished_at"] = status["finishedAt"]
+    if spec.get("pluginsInput"):
+        view["plugins_input"] = spec["pluginsInput"]
+    if spec.get("recurringRunId"):
+        view["recurring_run_id"] = spec["recurringRunId"]
+    if state == "FAILED":
+        reason = (status.get("error") or {}).get("message", "a task of it failed")
+        view["error"] = {"code": 2, "message": f"Run {run_id} failed: {reason}"}
+    return view
 
 
 def source_of(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
@@ -36,6 +37,8 @@ class Shelf:
         self.home = home
         self.namespace = namespace
         self.multi_user = multi_user
+        self.naming = threading.Lock()
+        """Held by who looks whether a name is free, until it is taken."""
         self._objects = Objects(home.root)
 
     def add(

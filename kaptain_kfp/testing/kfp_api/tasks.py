@@ -16,7 +16,7 @@ from typing import Any
 
 from kaptain_kfp.local.controllers import time_text
 from kaptain_kfp.local.controllers.run import FINAL_STATES
-from kaptain_kfp.runs.local_spec import KubeflowRun
+from kaptain_kfp.runs.local_spec import resource_name_of
 from kaptain_kfp.runs.step_notes import StepNote, dag_id
 
 __all__ = ["task_details"]
@@ -61,7 +61,7 @@ class _Workflow:
         self._status = run["status"]
         self._over = self._status.get("state") in FINAL_STATES
         self._notes = notes
-        self._name = KubeflowRun.of(run).resource_name
+        self._name = resource_name_of(run)
 
     def root(self) -> _Node:
         """Returns the node of the workflow, which holds all others."""
@@ -77,14 +77,16 @@ class _Workflow:
         return "FAILED" if state == "CANCELED" else state
 
     def _dag(self, dag: Mapping[str, Any], path: tuple[str, ...], iterations: str) -> list[_Node]:
-        """Returns the nodes of the tasks of a DAG that have begun, each after its driver."""
-        nodes: list[_Node] = []
+        """Returns the nodes of the tasks of a DAG as they began, each after its driver."""
+        begun = []
         for name, task in dag.get("tasks", {}).items():
-            own_path = (*path, name)
-            node = self._task(task, own_path, iterations)
+            node = self._task(task, (*path, name), iterations)
             if node is not None:
                 component = self._spec["components"][task["componentRef"]["name"]]
-                nodes += [self._driver(name, node, dag="dag" in component), node]
+                begun.append((node.began, name, node, "dag" in component))
+        nodes: list[_Node] = []
+        for _, name, node, holds in sorted(begun, key=lambda each: each[:2]):
+            nodes += [self._driver(name, node, dag=holds), node]
         return nodes
 
     def _task(

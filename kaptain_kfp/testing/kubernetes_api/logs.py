@@ -108,10 +108,12 @@ class LineTimes:
                 stamps.append(seen[bisect_left(seen, start, key=lambda known: known[0])][1])
         return stamps
 
-    def position(self, uid: str, since: datetime) -> int:
-        """Returns where the lines begin that weren't there before a moment."""
+    def position(self, uid: str, since: datetime) -> int | None:
+        """Returns where the lines begin that weren't there before a moment; None if unknown."""
         with self._lock:
-            return max((end for end, at in self._seen.get(uid, ()) if at < since), default=0)
+            if uid not in self._seen:
+                return None
+            return max((end for end, at in self._seen[uid] if at < since), default=0)
 
 
 async def read_log(
@@ -174,10 +176,11 @@ def _begin(log: Log, path: Path, times: LineTimes) -> int:
         found = path.stat()
     except FileNotFoundError:
         return 0
-    if log.since is not None and found.st_mtime < log.since.timestamp():
-        return found.st_size
     if log.since is not None:
-        return times.position(log.uid, log.since)
+        # Of a log that nobody read yet only the time of the whole file is known.
+        old = found.st_mtime < log.since.timestamp()
+        position = times.position(log.uid, log.since)
+        return (found.st_size if old else 0) if position is None else position
     return 0 if log.tail is None else _tail(path, found.st_size, log.tail)
 
 

@@ -13,14 +13,19 @@ from .answers import NO_SUCH_PAGE, Answer
 
 __all__ = ["document"]
 
+_INDEX = "/openapi/v3"
 _ROOT = "/openapi/v3/apis/"
 
 
 def document(path: str, kinds: Iterable[Kind], schemas: Schemas) -> Answer | None:
-    """Answers for the schemas of a group and version, None for any other path.
+    """Answers for the schemas of a group and version, and which there are; None for other paths.
 
     A kind without a schema is told with the fields that the engine understands.
     """
+    if path.rstrip("/") == _INDEX:
+        versions = {f"apis/{kind.api_version}" for kind in kinds if kind.custom}
+        listed = {place: {"serverRelativeURL": f"{_INDEX}/{place}"} for place in sorted(versions)}
+        return Answer(200, {"paths": listed})
     if not path.startswith(_ROOT):
         return None
     version = path[len(_ROOT) :].rstrip("/")

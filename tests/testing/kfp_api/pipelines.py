@@ -16,8 +16,9 @@ def tell(run_id: str, dag: str, task: str, n: int) -> str:
     import json
     import os
 
-    names = ("KAPTAIN_TARGET", "KAPTAIN_HOME", "KAPTAIN_RUN_ID", "KAPTAIN_TASK", "GREETING")
-    seen = {name: os.environ[name] for name in names if name in os.environ}
+    own = ("GREETING", "KF_PIPELINES_ENDPOINT", "KUBECONFIG")
+    seen = {name: v for name, v in os.environ.items() if name in own or "KAPTAIN_" in name}
+    seen.pop("KAPTAIN_POD")  # the mark of all processes of a pod
     return json.dumps({"run": run_id, "dag": dag, "task": task, "n": n, "seen": seen})
 
 

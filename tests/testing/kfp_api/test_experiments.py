@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import kfp
 import kfp_server_api
 import pytest
+import urllib3
 
-from kaptain_kfp.testing.kfp_api import serve_kfp
+from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
 
 from . import pipelines
 from .conftest import client_of, finished
@@ -39,6 +41,15 @@ def test_an_experiment_is_made_once(client: kfp.Client) -> None:
     assert (status, code) == (409, 6)
     assert "The name dev/mnist already exists" in message
     assert refused(create, experiment=kfp_server_api.V2beta1Experiment())[:2] == (400, 3)
+
+
+def test_of_many_at_once_one_gets_the_name(face: KfpFace) -> None:
+    def create(number: int) -> int:
+        url = f"{face.url}/apis/v2beta1/experiments"
+        return urllib3.request("POST", url, json={"display_name": "e"}).status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(create, range(8))) == [200] + [409] * 7
 
 
 def test_one_that_is_not_there(client: kfp.Client) -> None:

@@ -93,6 +93,48 @@ def test_what_was_asked_is_counted(client: kfp.Client, face: KfpFace) -> None:
     assert face.requests.count(verb="get", template="/apis/v2beta1/runs/{run_id}") == 1
 
 
+SPEC = {
+    "schemaVersion": "2.1.0",
+    "pipelineInfo": {"name": "p"},
+    "root": {},
+    "deploymentSpec": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "match"),
+    [
+        ("runs", {}, "non-empty name"),
+        ("runs", {"display_name": "r"}, "no pipeline spec"),
+        ("runs", {"display_name": "r", "pipeline_spec": "text"}, "pipeline spec is no object"),
+        (
+            "runs",
+            {"display_name": "r", "pipeline_spec": SPEC, "runtime_config": "x"},
+            "no object: 'x'",
+        ),
+        ("runs", {"display_name": "r", "pipeline_version_reference": 7}, "is no object: 7"),
+        (
+            "runs",
+            {
+                "display_name": "r",
+                "pipeline_version_reference": {"pipeline_id": "p"},
+                "pipeline_spec": {},
+            },
+            "Pipeline p not found",
+        ),
+        ("pipelines", {}, "name cannot be empty"),
+        ("pipelines", {"display_name": "p", "tags": []}, "tags is no object"),
+        ("pipelines/create", {"pipeline_version": {"package_url": "x"}}, "is no object: 'x'"),
+        ("pipelines/create", {}, "Please specify a valid URL"),
+        ("recurringruns", {"display_name": "s", "trigger": {}}, "no pipeline spec"),
+    ],
+)
+def test_bodies_that_make_no_sense(face: KfpFace, path: str, body: object, match: str) -> None:
+    answer = urllib3.request("POST", f"{face.url}/apis/v2beta1/{path}", json=body)
+    assert answer.status in (400, 404)
+    assert match in json.loads(answer.data)["message"]
+
+
 def test_what_there_is_not(face: KfpFace) -> None:
     answer = urllib3.request("GET", f"{face.url}/apis/v2beta1/visualizations")
     assert (answer.status, json.loads(answer.data)["code"]) == (404, 5)

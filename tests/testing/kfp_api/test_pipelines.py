@@ -93,6 +93,31 @@ def test_what_is_known_can_be_changed(client: kfp.Client, file: str) -> None:
     assert changed.tags == {"a": "b"}
 
 
+def test_tags_and_a_display_name_come_with_the_upload(client: kfp.Client, file: str) -> None:
+    upload = client._upload_api.upload_pipeline
+    made = upload(file, name="p", display_name="P", tags='{"team": "a"}')
+    assert (made.name, made.display_name, made.tags) == ("p", "P", {"team": "a"})
+    status, _, message = refused(upload, file, name="q", tags="team")
+    assert status == 400 and "'team'" in message
+    unnamed = upload(file)
+    assert unnamed.display_name == "telling", "the name of the file"
+
+
+def test_a_run_names_its_version_in_one_way(client: kfp.Client, file: str) -> None:
+    pipeline = client.upload_pipeline(file, "p")
+    (version,) = client.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions
+    create = client._run_api.run_service_create_run
+    body = kfp_server_api.V2beta1Run(
+        display_name="r", pipeline_version_id=version.pipeline_version_id
+    )
+    run = create(run=body)
+    assert run.pipeline_version_reference.pipeline_id == pipeline.pipeline_id
+    client.delete_run(run.run_id)
+    body.pipeline_spec = version.pipeline_spec
+    status, _, message = refused(create, run=body)
+    assert status == 400 and "not both" in message
+
+
 def test_archives(client: kfp.Client, file: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         archive.write(file, "pipeline.yaml")

@@ -14,6 +14,7 @@ import kfp
 import kfp_server_api
 import pytest
 
+from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.testing.homes import supervisor_pid
 
 from . import pipelines
@@ -195,3 +196,35 @@ def test_what_is_refused(client: kfp.Client, file: str, change: Any, match: str)
     assert (status, code) == (400, 3)
     assert match in message
     assert client.list_recurring_runs().recurring_runs is None
+
+
+def cpu_seconds(pid: int) -> float:
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+def test_a_supervisor_with_a_schedule_stays_and_costs_nothing(
+    client: kfp.Client, file: str, kaptain_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAPTAIN_SUPERVISOR_IDLE_SECONDS", "0.5")
+    experiment = client.create_experiment("e")
+    made = client.create_recurring_run(
+        experiment.experiment_id, "s", cron_expression="@yearly", pipeline_package_path=file
+    )
+    pid = eventually(lambda: supervisor_pid(kaptain_home), "a supervisor")
+    eventually(lambda: _next_run(kaptain_home), "the schedule is seen")
+    before, until = cpu_seconds(pid), time.monotonic() + 2.5
+    eventually(lambda: time.monotonic() > until, "its idle time has passed several times")
+    assert supervisor_pid(kaptain_home) == pid
+    assert cpu_seconds(pid) - before < 0.1
+    client.disable_recurring_run(made.recurring_run_id)
+    eventually(lambda: supervisor_pid(kaptain_home) is None, "it leaves")
+    client.enable_recurring_run(made.recurring_run_id)
+    eventually(lambda: supervisor_pid(kaptain_home), "another one comes")
+
+
+def _next_run(home: Path) -> str | None:
+    (schedule,) = Objects(home).list("RecurringRun").items
+    found: str | None = schedule.get("status", {}).get("nextRun")
+    return found

@@ -15,7 +15,10 @@ import pytest
 
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.runs.base import RunRequest
 from kaptain_kfp.runs.listing import list_runs
+from kaptain_kfp.runs.local import LocalRunner
+from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.homes import pod_processes, supervisor_pid
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
 
@@ -56,7 +59,9 @@ def log_of(home: Path) -> str:
     return "".join(path.read_text("utf-8") for path in (home / "pods").rglob("log"))
 
 
-def test_a_version_is_run(client: kfp.Client, tmp_path: Path, kaptain_home: Path) -> None:
+def test_a_version_is_run(
+    client: kfp.Client, face: KfpFace, tmp_path: Path, kaptain_home: Path
+) -> None:
     pipeline = client.upload_pipeline(package(pipelines.telling, tmp_path), "telling")
     (version,) = client.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions
     experiment = client.create_experiment("dev/mnist")
@@ -84,7 +89,8 @@ def test_a_version_is_run(client: kfp.Client, tmp_path: Path, kaptain_home: Path
     told = json.loads(outputs(kaptain_home, run.run_id)["tell"])
     assert told["run"] == run.run_id
     assert (told["task"], told["n"]) == ("tell", 4)
-    assert told["seen"] == {"KAPTAIN_TARGET": "kubeflow"}, "nothing of this machine's home"
+    of_the_cluster = {"KAPTAIN_TARGET": "kubeflow", "KF_PIPELINES_ENDPOINT": face.url}
+    assert told["seen"] == of_the_cluster, "nothing of this machine's home"
     (listed,) = list_runs(LocalCluster(kaptain_home))
     assert (listed.id, listed.name, listed.experiment) == (run.run_id, "a run", "dev/mnist")
     assert listed.state.value == "SUCCEEDED"
@@ -127,7 +133,9 @@ def test_tasks_drivers_and_dags(client: kfp.Client, start: Start, kaptain_home: 
             known = by_id[child.task_id] if child.task_id else by_pod[child.pod_name]
             assert known.parent_task_id == task.task_id
             children.setdefault(task.display_name, []).append(known.display_name)
-    assert children["inner"] == ["tell-driver", "tell", "tell-2-driver", "tell-2"]
+    inner = children["inner"]
+    pairs = sorted(zip(inner[::2], inner[1::2], strict=True))
+    assert pairs == [("tell-2-driver", "tell-2"), ("tell-driver", "tell")]
     assert children["for-loop-2"] == ["iteration-item(0:0)", "iteration-item(1:1)"]
     assert children["tell"] == ["executor"] * (len(children["tell"]))
     states = {task.display_name: task.state for task in details}
@@ -313,14 +321,13 @@ def test_a_pipeline_root_of_ones_own(client: kfp.Client, tmp_path: Path) -> None
 
 def test_what_steps_find_in_their_environment(kaptain_home: Path, tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
-    with serve_kfp(
-        kaptain_home, environment={"GREETING": "$HOME sweet"}, kubernetes=kubeconfig
-    ) as face:
+    given = {"GREETING": "$HOME sweet", "KF_PIPELINES_ENDPOINT": "http://elsewhere"}
+    with serve_kfp(kaptain_home, environment=given, kubernetes=kubeconfig) as face:
         client = client_of(face)
         run = client.create_run_from_pipeline_package(package(pipelines.telling, tmp_path))
         assert finished(client, run.run_id).state == "SUCCEEDED"
     told = json.loads(outputs(kaptain_home, run.run_id)["tell"])
-    assert told["seen"] == {"KAPTAIN_TARGET": "kubeflow", "GREETING": "$HOME sweet"}
+    assert told["seen"] == {**given, "KAPTAIN_TARGET": "kubeflow", "KUBECONFIG": str(kubeconfig)}
 
 
 @pytest.mark.parametrize(
@@ -360,9 +367,25 @@ def test_archive_and_delete(client: kfp.Client, start: Start, tmp_path: Path) ->
 def test_a_description_and_no_experiment(client: kfp.Client) -> None:
     (spec,) = pipelines.documents(pipelines.telling)
     body = kfp_server_api.V2beta1Run(
-        display_name="by hand", description="labels: a=b", pipeline_spec=spec
+        display_name="by hand",
+        description="labels: a=b",
+        pipeline_spec=spec,
+        plugins_input={"a": {"b": 1}},
     )
     run = client._run_api.run_service_create_run(run=body)
     assert run.description == "labels: a=b"
+    assert run.plugins_input == {"a": {"b": 1}}
     assert client.get_experiment(run.experiment_id).display_name == "Default"
     finished(client, run.run_id)
+
+
+def test_runs_of_this_machine_are_shown_too(client: kfp.Client, kaptain_home: Path) -> None:
+    runner = LocalRunner(LocalCluster(kaptain_home), FolderStore(kaptain_home / "models"))
+    (spec,) = pipelines.documents(pipelines.telling)
+    run = runner.submit(RunRequest(spec, {"n": 1}, "dev/mnist", "here"))
+    over = finished(client, run.id)
+    assert (over.state, over.display_name) == ("SUCCEEDED", "here")
+    (listed,) = client.list_runs().runs
+    assert listed.to_dict() == over.to_dict()
+    told = json.loads(outputs(kaptain_home, run.id)["tell"])
+    assert told["seen"]["KAPTAIN_TARGET"] == "local"
