@@ -19,7 +19,7 @@ from kaptain_kfp.manifests.secret import (
 from kaptain_kfp.platform.config.defaults import DefaultMinioConfigurationProvider
 from kaptain_kfp.platform.config.provider import ConfigurationProvider
 
-__all__ = ["Credentials", "resolved"]
+__all__ = ["Credentials", "named_secret", "resolved"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,13 @@ class Credentials:
         return made
 
 
+def named_secret(provider: ConfigurationProvider) -> str | None:
+    """Returns the Secret of the cluster that holds a provider's credentials; None: it has them."""
+    if isinstance(provider, DefaultMinioConfigurationProvider):
+        return provider.secret_name
+    return None
+
+
 def resolved(provider: ConfigurationProvider, cluster: Cluster) -> ConfigurationProvider:
     """Returns a storage provider that knows its credentials.
 
@@ -86,8 +93,8 @@ def resolved(provider: ConfigurationProvider, cluster: Cluster) -> Configuration
         ConfigurationError: There is no such Secret, or an entry of it is missing.
         AccessDeniedError: It may not be read.
     """
-    named = isinstance(provider, DefaultMinioConfigurationProvider) and provider.secret_name
-    if not named or not isinstance(provider, DefaultMinioConfigurationProvider):
+    named = named_secret(provider)
+    if named is None or not isinstance(provider, DefaultMinioConfigurationProvider):
         return provider
     try:
         secret = cluster.get(ResourceRef("v1", "Secret", cluster.namespace, named))

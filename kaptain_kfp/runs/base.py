@@ -13,7 +13,15 @@ from kaptain_kfp.exceptions import KaptainError
 
 from .schedule import Schedule
 
-__all__ = ["RunHandle", "RunRequest", "RunState", "Runner", "ScheduleHandle", "ScheduledRun"]
+__all__ = [
+    "RunHandle",
+    "RunRequest",
+    "RunState",
+    "Runner",
+    "ScheduleHandle",
+    "ScheduledRun",
+    "UnfinishedRun",
+]
 
 
 class RunState(str, Enum):
@@ -211,6 +219,21 @@ class ScheduleHandle(ABC):
         """Removes it, its runs stay; one that is gone already is no error."""
 
 
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """A run that isn't over.
+
+    Attributes:
+        id: Its id.
+        experiment: What it is filed under: the model's id.
+        ours: Whether this package submitted it, or its schedule.
+    """
+
+    id: str
+    experiment: str
+    ours: bool
+
+
 class Runner(ABC):
     """Submits pipelines, now or by a schedule, and finds runs again."""
 
@@ -229,6 +252,10 @@ class Runner(ABC):
     @abstractmethod
     def get(self, run_id: str) -> RunHandle:
         """Returns a run; raises `RunNotFoundError` where there is none of that id."""
+
+    @abstractmethod
+    def unfinished(self) -> list[UnfinishedRun]:
+        """Returns the runs that aren't over, of everybody who works in the same place."""
 
     @abstractmethod
     def schedule(self, request: RunRequest, schedule: Schedule) -> ScheduleHandle:

@@ -13,7 +13,7 @@ from kaptain_kfp.exceptions import RunError, StoreError
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
 
-from .base import RunHandle, Runner, RunRequest, ScheduledRun, ScheduleHandle
+from .base import RunHandle, Runner, RunRequest, ScheduledRun, ScheduleHandle, UnfinishedRun
 from .kfp_connection import KfpConnection, equals
 from .kfp_failures import AnswerLostError
 from .kfp_run import KfpRunHandle, fetched
@@ -84,6 +84,30 @@ class KfpRunner(Runner):
         """Returns a run of the server."""
         run = fetched(self._connection, run_id)
         return self._handle(run_id, self._experiment_of(run))
+
+    def unfinished(self) -> list[UnfinishedRun]:
+        """Returns the runs of the namespace that aren't over, the newest first."""
+        where = self._where(None) or {}
+        listed = self._connection.pages(
+            "list the runs",
+            self._connection.runs.run_service_list_runs,
+            "runs",
+            sort_by="created_at desc",
+            **where,
+        )
+        found = [run for run in listed if not state_of(run).finished]
+        schedules: set[str] = set()
+        if any(run.get("recurring_run_id") for run in found):
+            recurring = [one for one in self._recurring_runs(where) if _is_ours(one)]
+            schedules = {str(one["recurring_run_id"]) for one in recurring}
+        return [
+            UnfinishedRun(
+                str(run["run_id"]),
+                self._experiment_of(run),
+                ours=_is_ours(run) or run.get("recurring_run_id") in schedules,
+            )
+            for run in found
+        ]
 
     def schedule(self, request: RunRequest, schedule: Schedule) -> ScheduleHandle:
         """Has a run started again and again."""
@@ -247,3 +271,8 @@ class KfpRunner(Runner):
 
 def _with_description(listed: Iterator[dict[str, Any]], description: str) -> dict[str, Any] | None:
     return next((found for found in listed if found.get("description") == description), None)
+
+
+def _is_ours(thing: Mapping[str, Any]) -> bool:
+    """Returns whether a `KfpRunner` made a run or a schedule."""
+    return f"{_SUBMISSION}=" in str(thing.get("description") or "")

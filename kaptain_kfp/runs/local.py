@@ -26,8 +26,17 @@ from kaptain_kfp.local.controllers import parse_time
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
 
-from .base import RunHandle, Runner, RunRequest, RunState, ScheduledRun, ScheduleHandle
+from .base import (
+    RunHandle,
+    Runner,
+    RunRequest,
+    RunState,
+    ScheduledRun,
+    ScheduleHandle,
+    UnfinishedRun,
+)
 from .executor_template import executor_template
+from .listing import list_runs
 from .local_schedule import LocalScheduleHandle, recurring_run
 from .schedule import Schedule
 from .told import error_of, kept_tail
@@ -92,6 +101,15 @@ class LocalRunner(Runner):
         return LocalRunHandle(
             self._cluster, self._store, ResourceRef.of(run), run["spec"]["experiment"]
         )
+
+    def unfinished(self) -> list[UnfinishedRun]:
+        """Returns the runs of this home that aren't over, the newest first."""
+        runs = list_runs(self._cluster)
+        return [
+            UnfinishedRun(run.id, run.experiment, ours=True)
+            for run in runs
+            if not run.state.finished
+        ]
 
     def schedule(self, request: RunRequest, schedule: Schedule) -> ScheduleHandle:
         """Has a run started again and again, as long as this machine is on."""

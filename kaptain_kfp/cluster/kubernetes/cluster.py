@@ -168,6 +168,30 @@ class KubernetesCluster(Cluster):
         """
         return questions.allowed(self._transport, self._namespace, verb, group, resource)
 
+    @property
+    def found(self) -> str:
+        """How the credentials were found, e.g. ``kubeconfig ~/.kube/config, context dev``."""
+        return self._transport.access.found
+
+    @property
+    def server(self) -> str:
+        """The URL of the API server."""
+        return str(self._transport.access.configuration.host)
+
+    def server_version(self) -> str:
+        """Returns the version of the API server, e.g. ``v1.31.2``."""
+        return questions.server_version(self._transport)
+
+    def served_versions(self, resource: str) -> Sequence[str]:
+        """Returns in which versions the cluster has a resource; none where it isn't installed.
+
+        Everybody may ask that, other than for CustomResourceDefinitions.
+
+        Args:
+            resource: E.g. ``tfjobs.kubeflow.org``.
+        """
+        return questions.served_versions(self._transport, resource)
+
     def custom_resources(self) -> Mapping[str, Sequence[str]]:
         """Returns the installed CustomResourceDefinitions: name → versions that are served.
 
