@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kaptain_kfp.hyperparameter.domains import Categorical, Discrete, Double, Integer
     from kaptain_kfp.model.frameworks import ModelFramework
     from kaptain_kfp.model.models import Model
+    from kaptain_kfp.model.pods import PodOptions
     from kaptain_kfp.model.resources import Resources
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Integer",
     "Model",
     "ModelFramework",
+    "PodOptions",
     "Resources",
     "__version__",
 ]
@@ -40,6 +42,7 @@ _WHERE = {
     "Integer": "kaptain_kfp.hyperparameter.domains",
     "Model": "kaptain_kfp.model.models",
     "ModelFramework": "kaptain_kfp.model.frameworks",
+    "PodOptions": "kaptain_kfp.model.pods",
     "Resources": "kaptain_kfp.model.resources",
 }
 

@@ -6,6 +6,7 @@ An explicit argument wins over the environment, and the environment over the def
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -69,7 +70,17 @@ class Config:
         base_model_storage_uri: Where models lie: ``s3://bucket/prefix``, a ``file://`` URI or a
             path (see `store_uri`).
         target: ``local``, ``kubeflow``, or ``auto`` (see `resolve_target`).
-        kfp_host: URL of the Kubeflow Pipelines API; by default KF_PIPELINES_ENDPOINT.
+        kfp_host: URL of the Kubeflow Pipelines API; by default KF_PIPELINES_ENDPOINT, and in a pod
+            the service of the cluster it runs in.
+        kfp_ui_host: URL of its user interface, for links; by default KF_PIPELINES_UI_ENDPOINT.
+        kfp_token: A token that opens it: text, or a function that returns it and is asked again
+            when one is refused; by default the file of KF_PIPELINES_SA_TOKEN_PATH, read anew for
+            each request.
+        kfp_cookies: What opens it where a login protects it: ``authservice_session=...``.
+        kfp_ca_cert: File with the certificates of the authorities to trust, as PEM.
+        kfp_verify_tls: False trusts any certificate: for experiments only.
+        kfp_pipeline_root: Where runs keep their artifacts; by default what the server says.
+        kfp_service_account: The service account of the runs; by default what the server says.
         namespace: The namespace to work in; by default that of this notebook or pod.
         training_api: ``operator`` for training jobs of the Training Operator, ``trainer`` for
             TrainJobs of Kubeflow Trainer, or ``auto`` for what the cluster has.
@@ -91,6 +102,13 @@ class Config:
         *,
         target: Literal["auto"] | TargetName = "auto",
         kfp_host: str | None = None,
+        kfp_ui_host: str | None = None,
+        kfp_token: str | Callable[[], str] | None = None,
+        kfp_cookies: str | None = None,
+        kfp_ca_cert: str | Path | None = None,
+        kfp_verify_tls: bool = True,
+        kfp_pipeline_root: str | None = None,
+        kfp_service_account: str | None = None,
         namespace: str | None = None,
         training_api: TrainingApi = "auto",
         component_image: str | None = None,
@@ -105,7 +123,11 @@ class Config:
         self.base_dir = os.fspath(base_dir)
         self.base_model_storage_uri = os.fspath(base_model_storage_uri)
         self.target = target
-        self.kfp_host = kfp_host
+        self.kfp_host, self.kfp_ui_host = kfp_host, kfp_ui_host
+        self.kfp_token, self.kfp_cookies = kfp_token, kfp_cookies
+        self.kfp_ca_cert, self.kfp_verify_tls = kfp_ca_cert, kfp_verify_tls
+        self.kfp_pipeline_root = kfp_pipeline_root
+        self.kfp_service_account = kfp_service_account
         self.namespace = namespace
         self.training_api = training_api
         self.component_image = component_image

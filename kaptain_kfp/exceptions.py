@@ -12,6 +12,10 @@ KaptainError
 ├── ModelAlreadyExistsException
 ├── ConfigurationError               a configuration file, variable or argument can't be used
 ├── ImageBuildException              the image could not be built
+│   └── RegistryError                an image registry refused or failed a request
+│       ├── RegistryAuthError        it doesn't accept the credentials, or they don't allow it
+│       ├── RegistryUnavailableError it can't be reached, or broke off again and again
+│       └── ImageNotFoundError       it has no such image, or none for that platform
 ├── WorkloadDeploymentError          the work could not be created or begun
 │   ├── WorkloadUnschedulableError   no node takes its pods
 │   ├── ImagePullError               an image can't be had
@@ -35,7 +39,9 @@ KaptainError
 │   ├── RunFailedError               a pipeline run failed, and no step left a better error
 │   ├── RunCancelledError            a pipeline run was cancelled
 │   ├── RunTimeoutError              waiting for a run took longer than asked
-│   └── RunNotFoundError             there is no such run
+│   ├── RunNotFoundError             there is no such run
+│   ├── ScheduleNotFoundError        there is no such schedule
+│   └── RunnerUnavailableError       what runs pipelines can't be reached
 ├── StoreError                       model files or records can't be read or written
 │   └── StoreNotFoundError           nothing is stored under that key
 └── ClusterError                     the cluster refused or failed a request
@@ -65,6 +71,7 @@ __all__ = [
     "ContainerConfigurationError",
     "ForeignObjectError",
     "ImageBuildException",
+    "ImageNotFoundError",
     "ImagePullError",
     "InitContainerError",
     "InvalidModelProperty",
@@ -81,12 +88,17 @@ __all__ = [
     "PodSecurityError",
     "PodsRefusedError",
     "QuotaExceededError",
+    "RegistryAuthError",
+    "RegistryError",
+    "RegistryUnavailableError",
     "ResourceExpiredError",
     "RunCancelledError",
     "RunError",
     "RunFailedError",
     "RunNotFoundError",
     "RunTimeoutError",
+    "RunnerUnavailableError",
+    "ScheduleNotFoundError",
     "ScriptFailedError",
     "SidecarError",
     "StoreError",
@@ -197,6 +209,22 @@ class ImageBuildException(KaptainError):
     """Raised in case of an image build failure."""
 
 
+class RegistryError(ImageBuildException):
+    """Raised when an image registry refused or failed a request."""
+
+
+class RegistryAuthError(RegistryError):
+    """Raised when a registry doesn't accept the credentials, or they don't allow the request."""
+
+
+class RegistryUnavailableError(RegistryError):
+    """Raised when a registry can't be reached, or broke off again and again."""
+
+
+class ImageNotFoundError(RegistryError):
+    """Raised when a registry has no such image, or none for the platform that is asked for."""
+
+
 class WorkloadDeploymentError(KaptainError):
     """Raised in case of a workload deployment failure, e.g. failed scheduling."""
 
@@ -291,6 +319,14 @@ class RunTimeoutError(RunError):
 
 class RunNotFoundError(RunError):
     """Raised when there is no such pipeline run."""
+
+
+class ScheduleNotFoundError(RunError):
+    """Raised when there is no such schedule."""
+
+
+class RunnerUnavailableError(RunError):
+    """Raised when what runs pipelines can't be reached, or is out of order; runs go on."""
 
 
 class StoreError(KaptainError):

@@ -28,6 +28,7 @@ __all__ = [
     "ModelIdentity",
     "ModelSpec",
     "Outcome",
+    "PodSpec",
     "PolicySpec",
     "Record",
     "ResourcesSpec",
@@ -35,6 +36,7 @@ __all__ = [
     "SourceSpec",
     "StoreSpec",
     "Submission",
+    "Toleration",
 ]
 
 Action = Literal[
@@ -51,9 +53,10 @@ Action = Literal[
 ]
 """What a run does to a model."""
 
-Event = Literal["submitted", "outcome", "error", "closed"]
-"""What a record says: a run was submitted; a step succeeded; a step failed; a run ended without a
-word from its step (killed, cancelled) and whoever saw it first says so."""
+Event = Literal["submitted", "scheduled", "outcome", "error", "closed"]
+"""What a record says: a run was submitted; a schedule was made, whose id stands for the run's; a
+step succeeded; a step failed; a run ended without a word from its step (killed, cancelled) and
+whoever saw it first says so."""
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -87,12 +90,13 @@ class SourceEntry(Spec):
         path: Where it lies below the code folder, with forward slashes.
         digest: SHA-256 over the listing of its content (paths, modes, hashes), 64 hex digits: known
             without packing it.
-        size: Bytes of its archive in the store.
+        size: Bytes of its archive in the store; None while it isn't there, since it is packed when
+            it is sent.
     """
 
     path: Text
     digest: Text
-    size: int
+    size: int | None = None
 
 
 class SourceSpec(Spec):
@@ -141,12 +145,17 @@ class StoreSpec(Spec):
 
 
 class ModelSpec(Spec):
-    """The pipeline parameter `model`."""
+    """The pipeline parameter `model`.
+
+    Attributes:
+        registry_secret: The Secret with which its image is pulled; None where it takes none.
+    """
 
     identity: ModelIdentity
     source: SourceSpec
     image: ImageSpec
     store: StoreSpec
+    registry_secret: str | None = None
 
 
 class ResourcesSpec(Spec):
@@ -177,6 +186,27 @@ class PolicySpec(Spec):
     force_cleanup: bool = False
     pending_seconds: Annotated[int, Field(ge=0)] | None = None
     training_api: TrainingApi = "auto"
+
+
+class Toleration(Spec):
+    """A taint of nodes that pods stand; what is None doesn't matter."""
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class PodSpec(Spec):
+    """What the pods of a workload get beside resources: the pipeline parameter `pod`."""
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    shm_size: str | None = None
+    service_account: str | None = None
+    image_pull_secrets: tuple[str, ...] = ()
 
 
 class MetricSummary(Spec):
@@ -301,7 +331,7 @@ class Record(Spec):
         follows: Keys of the records that had no successor when this one was written: they order
             the records where a clock is wrong.
         revision: The model's revision from then on; None where the event doesn't change it.
-        submission: With "submitted".
+        submission: With "submitted" and "scheduled".
         outcome: With "outcome".
         error: With "error" and "closed".
     """

@@ -9,6 +9,11 @@ import pytest
 
 pytest_plugins = ["kaptain_kfp.testing.plugin"]
 
+# Before anybody imports them.
+pytest.register_assert_rewrite(
+    *(f"kaptain_kfp.testing.{name}_contract" for name in ("cluster", "runner", "store"))
+)
+
 FAULTS = (
     "notebook killed",
     "supervisor killed",

@@ -12,9 +12,13 @@ import click
 from kaptain_kfp.version import __version__
 
 from .base import Group, Settings, examples
+from .clean import clean
+from .doctor import doctor
 from .jobs import jobs
 from .models import models
 from .runs import logs, runs
+from .schedules import schedules
+from .setup import setup
 from .supervisor import supervisor
 
 __all__ = ["main"]
@@ -27,6 +31,7 @@ __all__ = ["main"]
         "kaptain runs list",
         "kaptain logs 3f2a -f",
         "kaptain models show dev/mnist",
+        "kaptain doctor",
         "kaptain --home /tmp/world --json jobs list",
     ),
 )
@@ -50,6 +55,10 @@ def main(ctx: click.Context, home: Path | None, as_json: bool) -> None:
 
 main.add_command(runs)
 main.add_command(logs)
+main.add_command(schedules)
 main.add_command(models)
 main.add_command(jobs)
+main.add_command(clean)
 main.add_command(supervisor)
+main.add_command(doctor)
+main.add_command(setup)

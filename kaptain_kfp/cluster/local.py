@@ -15,6 +15,7 @@ from kaptain_kfp.local.bell import Bell
 from kaptain_kfp.local.client import ensure_supervisor
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.local.training import TRAINING_FIELDS
 
 from .adoption import check_ours, stamped, the_very
 from .base import Cluster, Event, Manifest, Propagation, ResourceRef, Sight
@@ -64,6 +65,10 @@ class LocalCluster(Cluster):
         ensure_supervisor(self._home)
         return ResourceRef.of(created)
 
+    def dry_run(self, manifest: Manifest) -> Manifest:
+        """Returns a new object as the engine would store it, and stores nothing."""
+        return self._objects.create(stamped(manifest), dry_run=True)
+
     def get(self, ref: ResourceRef) -> Manifest:
         """Returns the object as it is now."""
         return the_very(self._objects.get(ref.kind, ref.name, ref.namespace), ref)
@@ -88,7 +93,7 @@ class LocalCluster(Cluster):
 
     def training_kinds(self) -> Mapping[str, Collection[str]]:
         """Returns the kinds of training jobs that the engine knows."""
-        return {"TFJob": (), "PyTorchJob": (), "TrainJob": ("runtimePatches",)}
+        return TRAINING_FIELDS
 
     def pods(self, ref: ResourceRef) -> Sequence[Manifest]:
         """Returns the pods of a workload, by name."""

@@ -35,12 +35,15 @@ def _generated() -> Iterator[tuple[str, str]]:
         yield f"components/{name}/component.yaml", text
         yield f"components/{name}/README.md", _readme(name, component)
     for name, pipeline in PIPELINES.items():
-        text, spec = _compile(pipeline)
+        text, specs = _compile(pipeline)
         yield f"pipelines/{name}.yaml", text
-        yield f"kaptain_kfp/compiler/compiled/{name}.json", json.dumps(spec, indent=1) + "\n"
+        for spec, kind in zip(specs, ("", ".platform"), strict=True):
+            path = f"kaptain_kfp/compiler/compiled/{name}{kind}.json"
+            yield path, json.dumps(spec, indent=1) + "\n"
 
 
-def _compile(thing: Any) -> tuple[str, dict[str, Any]]:
+def _compile(thing: Any) -> tuple[str, list[dict[str, Any]]]:
+    """Returns the compiled form as text, and its documents: the IR, perhaps the platform's."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compiled.yaml"
         compiler.Compiler().compile(thing, str(path))
@@ -48,7 +51,7 @@ def _compile(thing: Any) -> tuple[str, dict[str, Any]]:
         text = re.sub(
             r"sdkVersion: kfp-[\w.]+", f"sdkVersion: {_SDK_VERSION}", path.read_text("utf-8")
         )
-    return text, yaml.safe_load(text)
+    return text, list(yaml.safe_load_all(text))
 
 
 def _readme(name: str, component: Any) -> str:

@@ -7,7 +7,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["pipeline"]
+from kaptain_kfp.version import __version__
+
+__all__ = ["COMPONENT_IMAGE", "pipeline", "platform"]
+
+COMPONENT_IMAGE = f"kaptain-kfp-python:{__version__}"
+"""Stands in compiled pipelines for the image that steps run in."""
 
 
 @cache
@@ -18,4 +23,10 @@ def _text(name: str) -> str:
 def pipeline(name: str) -> dict[str, Any]:
     """Returns a compiled pipeline (IR) of ours, e.g. ``kaptain-train``."""
     loaded: dict[str, Any] = json.loads(_text(name))
+    return loaded
+
+
+def platform(name: str) -> dict[str, Any]:
+    """Returns the platform spec of a compiled pipeline of ours: what it asks of Kubernetes."""
+    loaded: dict[str, Any] = json.loads(_text(f"{name}.platform"))
     return loaded

@@ -4,16 +4,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from kfp import dsl
+from kfp import dsl, kubernetes
 
 from kaptain_kfp.components.build_image import build_image
 from kaptain_kfp.components.train import train
-from kaptain_kfp.version import __version__
+from kaptain_kfp.manifests.secret import REGISTRY_ENTRIES
+from kaptain_kfp.platform.config.s3 import S3_VARIABLES
 
-__all__ = ["COMPONENTS", "COMPONENT_IMAGE", "PIPELINES"]
+from .packaged import COMPONENT_IMAGE
 
-COMPONENT_IMAGE = f"kaptain-kfp-python:{__version__}"
-"""Stands in compiled pipelines for the image that steps run in."""
+__all__ = ["COMPONENTS", "PIPELINES"]
 
 
 def _component(function: Callable[..., Any]) -> Any:
@@ -28,6 +28,19 @@ COMPONENTS = {
 }
 """Name → component, as it is published below ``components/``."""
 
+_STORAGE_SECRET = "kaptain-storage"
+_REGISTRY_SECRET = "kaptain-registry"
+
+
+def _step(task: Any, storage_secret: str, registry_secret: str | None = None) -> Any:
+    """Gives a task what all of ours have: no cache, since each leaves a record, and the Secrets."""
+    storage = {name: name for name in S3_VARIABLES}
+    kubernetes.use_secret_as_env(task, storage_secret, storage, optional=True)
+    if registry_secret is not None:
+        kubernetes.use_secret_as_env(task, registry_secret, dict(REGISTRY_ENTRIES), optional=True)
+    return task.set_caching_options(False)
+
+
 _WHO_AM_I = {
     "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     "dag_id": dsl.PIPELINE_TASK_ID_PLACEHOLDER,
@@ -36,13 +49,19 @@ _WHO_AM_I = {
 
 
 @dsl.pipeline(name="kaptain-build")
-def kaptain_build(model: dict) -> None:  # type: ignore[type-arg]
+def kaptain_build(
+    model: dict,  # type: ignore[type-arg]
+    storage_secret: str = _STORAGE_SECRET,
+    registry_secret: str = _REGISTRY_SECRET,
+) -> None:
     """Builds the image of a model's training code, unless it is there already.
 
     Args:
         model: The model: identity, source, image and store, as the Model class writes it.
+        storage_secret: The Secret that opens the model's store; it may be missing.
+        registry_secret: The Secret that opens the image registry; it may be missing.
     """
-    COMPONENTS["build-image"](model=model, **_WHO_AM_I).set_caching_options(False)
+    _step(COMPONENTS["build-image"](model=model, **_WHO_AM_I), storage_secret, registry_secret)
 
 
 @dsl.pipeline(name="kaptain-train")
@@ -53,6 +72,9 @@ def kaptain_train(
     workers: int = 2,
     resources: dict = {},  # type: ignore[type-arg]  # noqa: B006
     policy: dict = {},  # type: ignore[type-arg]  # noqa: B006
+    pod: dict = {},  # type: ignore[type-arg]  # noqa: B006
+    storage_secret: str = _STORAGE_SECRET,
+    registry_secret: str = _REGISTRY_SECRET,
 ) -> None:
     """Trains a model: builds its image unless it is there, then runs its training script.
 
@@ -63,9 +85,14 @@ def kaptain_train(
         workers: Replicas that train together, the chief included.
         resources: Of each replica: cpu_request, cpu_limit, memory_request, memory_limit, gpu_limit
         policy: timeout_seconds (7 days), ttl_seconds_after_finished, force_cleanup.
+        pod: Of each replica: labels, annotations, node_selector, tolerations, shm_size,
+            service_account, image_pull_secrets.
+        storage_secret: The Secret that opens the model's store; it may be missing.
+        registry_secret: The Secret that opens the image registry; it may be missing.
     """
-    built = COMPONENTS["build-image"](model=model, **_WHO_AM_I).set_caching_options(False)
-    COMPONENTS["train"](
+    built = COMPONENTS["build-image"](model=model, **_WHO_AM_I)
+    _step(built, storage_secret, registry_secret)
+    trained = COMPONENTS["train"](
         model=model,
         image=built.output,
         hyperparameters=hyperparameters,
@@ -73,8 +100,10 @@ def kaptain_train(
         workers=workers,
         resources=resources,
         policy=policy,
+        pod=pod,
         **_WHO_AM_I,
-    ).set_caching_options(False)
+    )
+    _step(trained, storage_secret)
 
 
 PIPELINES = {"kaptain-build": kaptain_build, "kaptain-train": kaptain_train}

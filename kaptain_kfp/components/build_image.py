@@ -6,7 +6,8 @@ from typing import Any
 
 from kaptain_kfp.specs import BuiltImage, Outcome
 
-from .step import RunContext, begin, home_of_step
+from .step import RunContext, begin
+from .surroundings import images_of_step
 
 __all__ = ["build_image", "run"]
 
@@ -32,11 +33,8 @@ def build_image(model: dict, run_id: str = "", dag_id: str = "", task_name: str 
 
 def run(model: Mapping[str, Any], run_id: str, dag_id: str, task_name: str) -> dict[str, Any]:
     """Does the component's work."""
-    from kaptain_kfp.image.local import LocalImages
-
     with begin("build", model, RunContext.of(run_id, dag_id, task_name)) as step:
-        images = LocalImages(home_of_step())
-        image: BuiltImage = images.build(
+        image: BuiltImage = images_of_step().build(
             step.model, step.store, lambda line: print(line, flush=True)
         )
         step.succeed(Outcome(image=image))

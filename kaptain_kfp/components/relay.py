@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
-from kaptain_kfp.exceptions import ClusterError
+from kaptain_kfp.exceptions import KaptainError
 from kaptain_kfp.platform.metrics import parse_log
 
 __all__ = ["LogRelay"]
@@ -64,7 +64,7 @@ class LogRelay:
     def _relay(self, pod: ResourceRef) -> None:
         try:
             self._relay_lines(pod)
-        except ClusterError as error:
+        except KaptainError as error:
             # The work itself may be well, and tells its end in another way.
             print(f"[the log of {pod} can't be read any further: {error.message}]", flush=True)
 

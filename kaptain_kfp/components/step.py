@@ -15,7 +15,6 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from kaptain_kfp.cluster.base import Cluster
-from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.exceptions import ConfigurationError, KaptainError, ModelValidationException
 from kaptain_kfp.specs import Action, ErrorSpec, ModelSpec, Outcome
 from kaptain_kfp.store.base import Store
@@ -23,8 +22,9 @@ from kaptain_kfp.store.open import open_store
 from kaptain_kfp.store.records import Records
 
 from .identity import DAG_VARIABLE, RUN_VARIABLE, TASK_VARIABLE, iterations_of
+from .surroundings import cluster_of_step
 
-__all__ = ["RunContext", "Step", "begin", "home_of_step", "parse"]
+__all__ = ["RunContext", "Step", "begin", "parse"]
 
 _SpecT = TypeVar("_SpecT", bound=BaseModel)
 
@@ -156,7 +156,9 @@ def begin(action: Action, model: Mapping[str, Any], context: RunContext) -> Iter
     """
     try:
         spec = parse(ModelSpec, "model", model)
-        step = Step(action, context, spec, _cluster(), _store(spec))
+        # what opens the store is in the environment: from the Secret that the spec names
+        store = open_store(spec.store.uri, os.environ)
+        step = Step(action, context, spec, cluster_of_step(), store)
     except KaptainError as error:
         sys.exit(f"error: {error}")
     previous = signal.signal(signal.SIGTERM, step.terminated)
@@ -191,23 +193,3 @@ def parse(kind: type[_SpecT], name: str, value: Mapping[str, Any]) -> _SpecT:
             f"(got {first['input']!r}).",
             hint="Submit the run through the Model, or keep the parameter's form.",
         ) from error
-
-
-def home_of_step() -> Path:
-    """Returns the local world's folder that the step belongs to."""
-    return Path(os.environ["KAPTAIN_HOME"])
-
-
-def _store(model: ModelSpec) -> Store:
-    # what opens it is in the environment: the pod has it from the Secret that the spec names
-    return open_store(model.store.uri, os.environ)
-
-
-def _cluster() -> Cluster:
-    target = os.environ.get("KAPTAIN_TARGET", "")
-    if target != "local":
-        raise ConfigurationError(
-            f"This version runs steps on this machine only (KAPTAIN_TARGET is {target!r}).",
-            hint="Set KAPTAIN_TARGET=local and KAPTAIN_HOME.",
-        )
-    return LocalCluster(home_of_step())

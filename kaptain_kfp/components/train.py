@@ -9,16 +9,13 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
-from kaptain_kfp.exceptions import StoreNotFoundError
+from kaptain_kfp.exceptions import ClusterError, StoreNotFoundError
 from kaptain_kfp.manifests import names
-from kaptain_kfp.manifests.forms import training_form
-from kaptain_kfp.manifests.train import training_job
 from kaptain_kfp.platform.metrics import read_metrics, summarise
-from kaptain_kfp.model.frameworks import ModelFramework
-from kaptain_kfp.specs import BuiltImage, MetricSummary, Outcome, PolicySpec, ResourcesSpec
+from kaptain_kfp.specs import BuiltImage, MetricSummary, Outcome
 
-from .arguments import as_text
 from .step import RunContext, Step, begin, parse
+from .training import Training
 from .workload import Finished, find_or_make, run_to_end
 
 __all__ = ["Request", "run", "train"]
@@ -34,6 +31,7 @@ def train(
     workers: int = 2,
     resources: dict = {},  # type: ignore[type-arg]  # noqa: B006
     policy: dict = {},  # type: ignore[type-arg]  # noqa: B006
+    pod: dict = {},  # type: ignore[type-arg]  # noqa: B006
     run_id: str = "",
     dag_id: str = "",
     task_name: str = "",
@@ -50,6 +48,8 @@ def train(
         workers: Replicas that train together, the chief included.
         resources: Of each replica: cpu_request, cpu_limit, memory_request, memory_limit, gpu_limit
         policy: timeout_seconds (7 days), ttl_seconds_after_finished, force_cleanup.
+        pod: Of each replica: labels, annotations, node_selector, tolerations, shm_size,
+            service_account, image_pull_secrets.
         run_id: The pipeline run: dsl.PIPELINE_JOB_ID_PLACEHOLDER.
         dag_id: The surrounding DAG's execution: dsl.PIPELINE_TASK_ID_PLACEHOLDER.
         task_name: This task: dsl.PIPELINE_TASK_NAME_PLACEHOLDER.
@@ -58,7 +58,7 @@ def train(
     """
     from kaptain_kfp.components.train import Request, run
 
-    given = (model, image, hyperparameters, args, workers, resources, policy)
+    given = (model, image, hyperparameters, args, workers, resources, policy, pod)
     return run(Request(*given, run_id, dag_id, task_name), trained_model, metrics)
 
 
@@ -72,6 +72,7 @@ class Request(NamedTuple):
     workers: int
     resources: Mapping[str, Any]
     policy: Mapping[str, Any]
+    pod: Mapping[str, Any]
     run_id: str
     dag_id: str
     task_name: str
@@ -103,39 +104,29 @@ def run(
 
 def _train(step: Step, request: Request) -> tuple[Outcome, str]:
     image = parse(BuiltImage, "image", request.image)
-    policy = parse(PolicySpec, "policy", request.policy)
-    resources = parse(ResourcesSpec, "resources", request.resources)
-    hyperparameters = as_text("hyperparameters", request.hyperparameters)
-    args = as_text("args", request.args)
-    context = step.context
-    revision = names.identity(context.run_id, context.dag_id, context.task).revision
-    framework = ModelFramework.of(step.model.identity.framework)
-    api = training_form(framework, policy.training_api, step.cluster.training_kinds())
-    key = f"{step.model.identity.id}/trained/{revision}"
+    training = Training.of(step.model, request._asdict())
+    task = (step.context.run_id, step.context.dag_id, step.context.task)
+    revision = names.identity(*task).revision
+    form, key = training.form(step.cluster), training.key(revision)
 
     def manifest_of(attempt: int) -> Mapping[str, Any]:
         if attempt:
             step.store.delete(key)  # what a failed attempt left
-        return training_job(
-            step.model.identity,
-            identity=names.identity(context.run_id, context.dag_id, context.task, attempt),
-            run_id=context.run_id,
+        return training.manifest(
+            names.identity(*task, attempt),
+            step.context.run_id,
             namespace=step.cluster.namespace,
+            form=form,
             image=image.reference,
-            arguments=[f"{flag}={value}" for flag, value in {**hyperparameters, **args}.items()],
             upload_uri=step.store.uri_of(key),
-            workers=int(request.workers),
-            resources=resources,
-            policy=policy,
-            api=api,
-            main_file=step.model.source.main_file,
-            store_secret=step.model.store.secret_name,
         )
 
     ref = find_or_make(step.cluster, manifest_of)
     step.on_cancel(lambda: _discard(step, key))
     try:
-        finished = run_to_end(step, ref, policy)
+        finished = run_to_end(step, ref, training.policy)
+    except ClusterError:
+        raise  # the work goes on unseen, and what it stores belongs to the next try
     except Exception:
         _discard(step, key)
         raise
@@ -150,8 +141,8 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
         model_uri=step.store.uri_of(key) if uploaded else None,
         image=image,
         workload=finished.resource,
-        hyperparameters=hyperparameters,
-        args=args,
+        hyperparameters=dict(training.hyperparameters),
+        args=dict(training.args),
         metrics=_metrics(step, key, finished),
         log_tail=finished.log_tail,
     )

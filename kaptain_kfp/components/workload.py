@@ -25,6 +25,7 @@ from kaptain_kfp.cluster.diagnose import (
 )
 from kaptain_kfp.exceptions import (
     ClusterError,
+    ConfigurationError,
     KaptainError,
     ObjectNotFoundError,
     WorkloadLostError,
@@ -109,7 +110,7 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
         workload, pods = cluster.attend(ref, over)
     except ObjectNotFoundError as error:
         raise _deleted(ref, relay) from error
-    except ClusterError:
+    except (ClusterError, ConfigurationError):
         raise  # The work goes on unseen; the next try of the step finds it.
     except KaptainError:
         cluster.delete(ref)

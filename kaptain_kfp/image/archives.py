@@ -13,7 +13,7 @@ from typing import BinaryIO
 from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.digests import ArchiveFile, Listing, changed_while_read, open_stable
 
-__all__ = ["extract_archive", "write_archive"]
+__all__ = ["extract_archive", "is_dense", "write_archive"]
 
 _CHUNK = 1 << 20
 _FAST = 1
@@ -36,7 +36,7 @@ def write_archive(files: Sequence[ArchiveFile], digest: str, stream: BinaryIO) -
     listing = Listing()
     last = ""
     with (
-        gzip.GzipFile("", "wb", _level(files), stream, mtime=0) as packed,
+        gzip.GzipFile("", "wb", _STORED if is_dense(files) else _FAST, stream, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
     ):
         for file in files:
@@ -81,22 +81,23 @@ def extract_archive(stream: BinaryIO, entry: str, digest: str, target: Path) -> 
         raise _damaged(entry, "its content doesn't have the digest that it is stored under")
 
 
-def _level(files: Sequence[ArchiveFile]) -> int:
-    """Returns the level of compression that pays, judged by the biggest file's beginning.
+def is_dense(files: Sequence[ArchiveFile]) -> bool:
+    """Says whether compressing is in vain, judged by the biggest file's beginning.
 
     Images and most data sets are compressed already: trying it again takes ten times as long as
     reading them, for nothing.
     """
     try:
         sizes = [(0 if file.folder else file.location.stat().st_size) for file in files]
-        biggest = max(range(len(files)), key=sizes.__getitem__)
+        biggest = max(range(len(files)), key=sizes.__getitem__, default=None)
+        if biggest is None or not sizes[biggest]:
+            return False
         with files[biggest].location.open("rb") as stream:
             sample = stream.read(_SAMPLE)
     except OSError:
-        # Only folders, or a file that vanished, which its turn will tell.
-        return _FAST
-    incompressible = len(zlib.compress(sample, _FAST)) > 0.9 * len(sample)
-    return _STORED if len(sample) == _SAMPLE and incompressible else _FAST
+        # A file that vanished, which its turn will tell.
+        return False
+    return len(sample) == _SAMPLE and len(zlib.compress(sample, _FAST)) > 0.9 * len(sample)
 
 
 def _header(file: ArchiveFile, size: int) -> tarfile.TarInfo:

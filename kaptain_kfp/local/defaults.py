@@ -27,11 +27,11 @@ _CONTAINER = {
 def with_defaults(manifest: Object) -> Object:
     """Returns the object with what every write fills in; most kinds are left as they are."""
     made = deepcopy(manifest)
-    if made["kind"] == "Pod":
+    if made.get("kind") == "Pod":
         _fill_pod_spec(made.setdefault("spec", {}))
-    elif made["kind"] == "Job":
+    elif made.get("kind") == "Job":
         _fill_job_spec(made.setdefault("spec", {}))
-    elif made["kind"] == "Secret":
+    elif made.get("kind") == "Secret":
         _fill_secret(made)
     return made
 
@@ -39,9 +39,9 @@ def with_defaults(manifest: Object) -> Object:
 def with_identity(manifest: Object) -> Object:
     """Returns a new object, with uid and defaults, with what only its creation fills in."""
     made = deepcopy(manifest)
-    if made["kind"] == "Pod":
+    if made.get("kind") == "Pod":
         made.setdefault("status", {"phase": "Pending", "qosClass": _quality(made["spec"])})
-    elif made["kind"] == "Job":
+    elif made.get("kind") == "Job":
         made.setdefault("status", {})
         if not made["spec"].get("manualSelector"):
             _select_own_pods(made)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kaptain_kfp.exceptions import (
+    AdmissionDeniedError,
     ClusterError,
     ObjectConflictError,
     ObjectExistsError,
@@ -23,6 +24,7 @@ __all__ = [
     "conflict",
     "exists",
     "expired",
+    "forbidden",
     "invalid",
     "list_expired",
     "no_status",
@@ -69,6 +71,17 @@ def exists(kind: Kind, name: str) -> ObjectExistsError:
         resource=f"{kind.kind}/{name}",
         reason="AlreadyExists",
         code=409,
+        details=_details(kind, name),
+    )
+
+
+def forbidden(kind: Kind, name: str, why: str) -> AdmissionDeniedError:
+    """Its namespace doesn't allow the object."""
+    return AdmissionDeniedError(
+        f'{kind.resource} "{name}" is forbidden: {why}',
+        resource=f"{kind.kind}/{name}",
+        reason="Forbidden",
+        code=403,
         details=_details(kind, name),
     )
 

@@ -1,8 +1,8 @@
 """Local images: where they lie, what a reference stands for, and a pod's own copy of the code.
 
 An image is the folder ``<home>/images/<32 hex>`` with ``code/``, perhaps ``venv/``, and
-``image.json``, which is written last: without it the folder is an unfinished build. A name points
-to an image by a small file in ``<home>/images/names``.
+``image.json``, which is written last: without it the folder is an unfinished build. It may name
+folders for ``PYTHONPATH``. A name points to an image by a small file in ``<home>/images/names``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ __all__ = [
     "image_file",
     "image_folder",
     "images_folder",
+    "is_here",
     "name_file",
     "read_image",
     "resolve",
@@ -101,6 +102,11 @@ def read_image(home: Path, digest: str) -> dict[str, Any] | None:
     return found if found and found["digest"] == digest else None
 
 
+def is_here(home: Path, reference: str) -> bool:
+    """Returns whether an image is complete, under a name or ``<repository>@sha256:<digest>``."""
+    return _found(home, reference) is not None
+
+
 def resolve(home: Path, reference: str) -> LocalImage:
     """Returns the image that a workload names.
 
@@ -111,16 +117,15 @@ def resolve(home: Path, reference: str) -> LocalImage:
     Raises:
         ImageBuildException: No such image was built here, or its interpreter is gone.
     """
-    _, mark, digest = reference.partition(_DIGEST_MARK)
-    known = digest if mark else digest_of_name(home, reference)
-    found = read_image(home, known) if known else None
-    if not known or not found:
+    found = _found(home, reference)
+    if found is None:
         raise ImageBuildException(
             f"The image {reference} was not built here.",
             resource=reference,
             reason="ImageNotBuilt",
             hint="Call the model's build(), or the action again: it builds what is missing.",
         )
+    known = str(found["digest"])
     folder = image_folder(home, known)
     venv = folder / VENV_FOLDER if found["venv"] else None
     python = venv / "bin" / "python" if venv else Path(found["interpreter"]["executable"])
@@ -137,8 +142,14 @@ def resolve(home: Path, reference: str) -> LocalImage:
         code=folder / CODE_FOLDER,
         python=python,
         main_file=found["main_file"],
-        environment=_environment(python, venv),
+        environment=_environment(python, venv, found.get("python_path") or [str(_OLD_NAMES)]),
     )
+
+
+def _found(home: Path, reference: str) -> dict[str, Any] | None:
+    _, mark, digest = reference.partition(_DIGEST_MARK)
+    known = digest if mark else digest_of_name(home, reference)
+    return read_image(home, known) if known else None
 
 
 def clone(code: Path, target: Path) -> None:
@@ -177,9 +188,9 @@ class _Copier:
         return self._shares
 
 
-def _environment(python: Path, venv: Path | None) -> dict[str, str]:
+def _environment(python: Path, venv: Path | None, python_path: Sequence[str]) -> dict[str, str]:
     path = os.pathsep.join((str(python.parent), os.environ.get("PATH", os.defpath)))
-    environment = {"PATH": path, "PYTHONPATH": str(_OLD_NAMES)}
+    environment = {"PATH": path, "PYTHONPATH": os.pathsep.join(python_path)}
     return {**environment, "VIRTUAL_ENV": str(venv)} if venv else environment
 
 

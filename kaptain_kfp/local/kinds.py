@@ -20,6 +20,7 @@ class Kind:
         custom: True for what a CustomResourceDefinition defines: an update needs the
             resourceVersion, and the generation counts changes of the spec.
         status_subresource: The status is written apart from the rest.
+        generations: Whether changes of the spec are counted.
         namespaced: False for kinds of the whole cluster.
         fields: What a field selector may ask for beside name and namespace.
     """
@@ -29,6 +30,7 @@ class Kind:
     plural: str
     custom: bool = False
     status_subresource: bool = True
+    generations: bool = True
     namespaced: bool = True
     fields: tuple[str, ...] = ()
 
@@ -61,9 +63,12 @@ KINDS: tuple[Kind, ...] = (
     Kind("v1", "Secret", "secrets", status_subresource=False, fields=("type",)),
     Kind("v1", "ConfigMap", "configmaps", status_subresource=False),
     Kind("v1", "ServiceAccount", "serviceaccounts", status_subresource=False),
+    Kind("v1", "ResourceQuota", "resourcequotas", generations=False),
     Kind("v1", "Event", "events", status_subresource=False, fields=_EVENT_FIELDS),
     Kind("batch/v1", "Job", "jobs"),
     Kind("coordination.k8s.io/v1", "Lease", "leases", status_subresource=False),
+    Kind("rbac.authorization.k8s.io/v1", "Role", "roles", status_subresource=False),
+    Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings", status_subresource=False),
     Kind("kubeflow.org/v1", "TFJob", "tfjobs", custom=True),
     Kind("kubeflow.org/v1", "PyTorchJob", "pytorchjobs", custom=True),
     Kind("trainer.kubeflow.org/v1alpha1", "TrainJob", "trainjobs", custom=True),
@@ -71,8 +76,13 @@ KINDS: tuple[Kind, ...] = (
     Kind("kubeflow.org/v1beta1", "Suggestion", "suggestions", custom=True),
     Kind("kubeflow.org/v1beta1", "Trial", "trials", custom=True),
     Kind("serving.kserve.io/v1beta1", "InferenceService", "inferenceservices", custom=True),
+    Kind("argoproj.io/v1alpha1", "Workflow", "workflows", custom=True),
     Kind("kaptain-kfp.io/v1", "Run", "runs", custom=True),
     Kind("kaptain-kfp.io/v1", "RecurringRun", "recurringruns", custom=True),
+    # what Kubeflow Pipelines keeps beside runs; Katib has an Experiment of its own
+    Kind("kaptain-kfp.io/v1", "RunExperiment", "runexperiments", custom=True),
+    Kind("kaptain-kfp.io/v1", "Pipeline", "pipelines", custom=True),
+    Kind("kaptain-kfp.io/v1", "PipelineVersion", "pipelineversions", custom=True),
 )
 
 _BY_KIND = {kind.kind: kind for kind in KINDS}

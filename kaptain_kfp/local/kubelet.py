@@ -7,21 +7,24 @@ stopped. It never starts a pod twice, and nothing of a pod outlives it.
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import platform
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from kaptain_kfp.exceptions import (
     ImageBuildException,
+    ImagePullError,
     KaptainError,
     ModelValidationException,
     ObjectNotFoundError,
@@ -41,7 +44,9 @@ from .podfiles import PodFiles, uid_of_folder
 from .podspec import ConfigurationTrouble, launch_of, refers_to
 from .processes import end_pod, end_pods, mark_of, marked, signal_pod
 
-__all__ = ["NODE_NAME", "Kubelet", "NoKubelet"]
+__all__ = ["NODE_NAME", "Kubelet", "NoKubelet", "Pull"]
+
+Pull: TypeAlias = Callable[[Path, str, Sequence[str]], None]
 
 NODE_NAME = platform.node() or "localhost"
 
@@ -74,15 +79,25 @@ class Kubelet:
         objects: The database.
         environment: The machine's environment, of which pods inherit a few variables.
         clock: The time.
+        pull: Puts an image that wasn't built here into the home: given the home, the reference, and
+            the Docker configurations of the pod's pull Secrets. Without it, what wasn't built here
+            can't be run.
     """
 
     def __init__(
-        self, home: Home, objects: Objects, environment: Mapping[str, str], clock: Clock
+        self,
+        home: Home,
+        objects: Objects,
+        environment: Mapping[str, str],
+        clock: Clock,
+        *,
+        pull: Pull | None = None,
     ) -> None:
         self._home = home
         self._objects = objects
         self._environment = dict(environment)
         self._clock = clock
+        self._pull = pull
         self._pods: dict[str, Manifest] = {}
         self._gone: dict[str, None] = {}
         self._preparing: dict[str, Future[None]] = {}
@@ -215,7 +230,7 @@ class Kubelet:
     def _prepare(self, pod: Manifest, files: PodFiles) -> None:
         """Makes the pod's folder; runs in a thread, since a copy of the code may take a while."""
         image = refers_to(pod)
-        built = None if image is None else images.resolve(self._home.root, image)
+        built = None if image is None else self._image(image, pod)
         namespace = pod["metadata"]["namespace"]
         launch = launch_of(
             pod,
@@ -226,6 +241,22 @@ class Kubelet:
             image_environment=built.environment if built else {},
         )
         files.prepare(launch, self._home.bells, built.code if built else None)
+
+    def _image(self, reference: str, pod: Manifest) -> images.LocalImage:
+        """Returns an image that is here; pulls it where that is possible."""
+        if self._pull is not None and not images.is_here(self._home.root, reference):
+            self._pull(self._home.root, reference, self._pull_secrets(pod))
+        return images.resolve(self._home.root, reference)
+
+    def _pull_secrets(self, pod: Manifest) -> list[str]:
+        found = []
+        for named in pod["spec"].get("imagePullSecrets") or ():
+            # One that is missing is no error: the image may be open to everybody.
+            with suppress(ObjectNotFoundError):
+                secret = self._objects.get("Secret", named["name"], pod["metadata"]["namespace"])
+                told = (secret.get("data") or {}).get(".dockerconfigjson")
+                found += [base64.b64decode(told).decode()] if told else []
+        return found
 
     def _watch(self, uid: str, files: PodFiles) -> Exception | None:
         """Sees that there is a shim; returns why the last one couldn't start anything."""
@@ -392,6 +423,8 @@ def _explained(trouble: BaseException) -> tuple[str, str]:
     """Returns the reason and the message of a container that can't be started."""
     if isinstance(trouble, ConfigurationTrouble):
         return "CreateContainerConfigError", str(trouble)
+    if isinstance(trouble, ImagePullError):
+        return "ErrImagePull", trouble.message
     if isinstance(trouble, ImageBuildException):
         return "ErrImageNeverPull", trouble.message
     if isinstance(trouble, _Unwatched):

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from . import deletion, errors, patches, rows, writes
+from . import admission, deletion, errors, patches, rows, writes
 from .bell import ring
 from .database import Database
 from .kinds import Kind, kind_of, lookup
@@ -37,9 +37,6 @@ _PATCHES: Mapping[str, Callable[[Any, Any], Any]] = {
     "json": patches.json_patch,
     "strategic": patches.strategic_merge_patch,
 }
-_FORMS_OF_CUSTOM = (
-    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
-)
 
 
 class Objects:
@@ -81,7 +78,8 @@ class Objects:
                 raise errors.exists(kind, metadata["name"])
             if kind.kind == "Service":
                 _assign_ports(connection, kind, made)
-            return made if dry_run else rows.store(connection, kind, made, None)
+            admission.check_creation(connection, kind, made)
+            return made if dry_run else _stored(connection, kind, made, None)
 
     def get(self, kind: str | Kind, name: str, namespace: str = "default") -> Object:
         """Returns an object; raises ObjectNotFoundError where there is none."""
@@ -195,12 +193,12 @@ class Objects:
             ObjectInvalidError: The patch doesn't fit, or changes what can't change.
         """
         found = kind_of(kind)
-        _check_form(found, patch, form)
+        patches.check_form(found, patch, form)
         with self._writing() as connection:
             before = _there(connection, found, name, namespace)
             after = _PATCHES[form](before, patch)
-            if not isinstance(after, dict):
-                raise errors.patch_refused("the whole object was replaced by something else")
+            if not isinstance(after, dict) or not isinstance(after.get("metadata") or {}, dict):
+                raise errors.patch_refused("the object or its metadata became something else")
             return _replace(connection, found, before, after, _How(status, dry_run, admit))
 
     def delete(
@@ -243,9 +241,8 @@ class Objects:
             if dry_run or after == before:
                 return after or before
             if after is None:
-                rows.remove(connection, found, before)
-                return before
-            return rows.store(connection, found, after, before)
+                return _removed(connection, found, before)
+            return _stored(connection, found, after, before)
 
     def changes(
         self,
@@ -353,9 +350,24 @@ def _replace(
     if how.dry_run or after is before:
         return after
     if deletion.complete(after):
-        rows.remove(connection, kind, before)
+        _removed(connection, kind, before)
         return after
-    return rows.store(connection, kind, after, before)
+    return _stored(connection, kind, after, before)
+
+
+def _stored(
+    connection: sqlite3.Connection, kind: Kind, after: Object, before: Object | None
+) -> Object:
+    stored = rows.store(connection, kind, after, before)
+    if before is None or kind.kind in ("Pod", "ResourceQuota"):
+        admission.settle_quotas(connection, kind, stored["metadata"].get("namespace", ""))
+    return stored
+
+
+def _removed(connection: sqlite3.Connection, kind: Kind, last: Object) -> Object:
+    rows.remove(connection, kind, last)
+    admission.settle_quotas(connection, kind, last["metadata"].get("namespace", ""))
+    return last
 
 
 def _assign_ports(connection: sqlite3.Connection, kind: Kind, service: Object) -> None:
@@ -368,19 +380,6 @@ def _assign_ports(connection: sqlite3.Connection, kind: Kind, service: Object) -
     for port in service.get("spec", {}).get("ports") or ():
         port["nodePort"] = free_port(taken)
         taken.add(port["nodePort"])
-
-
-def _check_form(kind: Kind, patch: Any, form: str) -> None:
-    if form == "strategic" and kind.custom:
-        raise errors.unsupported_media(_FORMS_OF_CUSTOM)
-    is_list = isinstance(patch, Sequence) and not isinstance(patch, str)
-    if form == "json" and not is_list:
-        wanted = "object into Go value of type []handlers.jsonPatchOp"
-    elif form != "json" and not isinstance(patch, Mapping):
-        wanted = "array into Go value of type map[string]interface {}"
-    else:
-        return
-    raise errors.bad_request(f"error decoding patch: json: cannot unmarshal {wanted}")
 
 
 def _space(kind: Kind, namespace: str) -> str:

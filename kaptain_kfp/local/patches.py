@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from .errors import bad_request, patch_refused
+from .errors import bad_request, patch_refused, unsupported_media
+from .kinds import Kind
 
-__all__ = ["json_patch", "merge_patch", "same_json", "strategic_merge_patch"]
+__all__ = ["check_form", "json_patch", "merge_patch", "same_json", "strategic_merge_patch"]
 
 _MERGE_KEYS = {
     "conditions": "type",
@@ -31,6 +32,27 @@ _MERGED_SETS = ("finalizers",)
 
 _DELETE_FROM = "$deleteFromPrimitiveList/"
 _ORDER = "$setElementOrder/"
+_FORMS_OF_CUSTOM = (
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+)
+
+
+def check_form(kind: Kind, patch: Any, form: str) -> None:
+    """Refuses a patch that isn't of its form, or whose form isn't for that kind.
+
+    Raises:
+        ObjectInvalidError: It isn't (codes 400, 415).
+    """
+    if form == "strategic" and kind.custom:
+        raise unsupported_media(_FORMS_OF_CUSTOM)
+    is_list = isinstance(patch, Sequence) and not isinstance(patch, str)
+    if form == "json" and not is_list:
+        wanted = "object into Go value of type []handlers.jsonPatchOp"
+    elif form != "json" and not isinstance(patch, Mapping):
+        wanted = "array into Go value of type map[string]interface {}"
+    else:
+        return
+    raise bad_request(f"error decoding patch: json: cannot unmarshal {wanted}")
 
 
 def same_json(one: Any, other: Any) -> bool:
@@ -101,6 +123,8 @@ def _merged(key: str, old: Any, value: Any) -> Any:
 def _merged_list(
     target: Sequence[Mapping[str, Any]], patch: Sequence[Mapping[str, Any]], key: str
 ) -> list[Any]:
+    if not all(isinstance(item, Mapping) for item in patch):
+        raise bad_request(f"an item to be merged by its {key!r} must be an object")
     if any(item.get("$patch") == "replace" for item in patch):
         return [deepcopy(dict(item)) for item in patch if "$patch" not in item]
     made = [deepcopy(dict(item)) for item in target]
@@ -129,7 +153,9 @@ def json_patch(target: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
     return made
 
 
-def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
+def _operate(document: Any, operation: Any) -> Any:
+    if not isinstance(operation, Mapping):
+        raise patch_refused("an operation is no object")
     word, path = operation.get("op"), _required(operation, "path")
     if word in ("move", "copy"):
         source = _required(operation, "from")

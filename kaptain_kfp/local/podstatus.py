@@ -8,7 +8,18 @@ from typing import Any
 
 from .controllers import Manifest, time_text
 
-__all__ = ["disrupted", "ended", "rejected", "running", "scheduled", "unschedulable", "waiting"]
+__all__ = [
+    "conditions",
+    "disrupted",
+    "disruption",
+    "ended",
+    "rejected",
+    "running",
+    "scheduled",
+    "start_time",
+    "unschedulable",
+    "waiting",
+]
 
 
 def scheduled(pod: Manifest, now: datetime) -> dict[str, Any]:
@@ -16,13 +27,13 @@ def scheduled(pod: Manifest, now: datetime) -> dict[str, Any]:
     return {
         "phase": "Pending",
         "startTime": time_text(now),
-        "conditions": _conditions(pod, now, PodScheduled=True),
+        "conditions": conditions(pod, now, PodScheduled=True),
     }
 
 
 def unschedulable(pod: Manifest, message: str, now: datetime) -> dict[str, Any]:
     """Returns the status of a pod for which no machine has room now."""
-    (condition,) = _conditions(pod, now, "Unschedulable", PodScheduled=False)
+    (condition,) = conditions(pod, now, "Unschedulable", PodScheduled=False)
     return {"phase": "Pending", "conditions": [{**condition, "message": message}]}
 
 
@@ -41,8 +52,8 @@ def waiting(pod: Manifest, reason: str, message: str, now: datetime) -> dict[str
     state = {"waiting": {"reason": reason, "message": message}}
     return {
         "phase": "Pending",
-        "startTime": _start_time(pod, now),
-        "conditions": _conditions(
+        "startTime": start_time(pod, now),
+        "conditions": conditions(
             pod,
             now,
             "ContainersNotReady",
@@ -60,8 +71,8 @@ def running(pod: Manifest, started: datetime, now: datetime) -> dict[str, Any]:
     state = {"running": {"startedAt": time_text(started)}}
     return {
         "phase": "Running",
-        "startTime": _start_time(pod, started),
-        "conditions": _conditions(
+        "startTime": start_time(pod, started),
+        "conditions": conditions(
             pod, now, PodScheduled=True, Initialized=True, ContainersReady=True, Ready=True
         ),
         "containerStatuses": [_container(pod, state, ready=True)],
@@ -96,29 +107,32 @@ def disrupted(pod: Manifest, message: str, now: datetime) -> dict[str, Any]:
         "exitCode": 137,
         "reason": "ContainerStatusUnknown",
         "message": message,
-        "startedAt": _running_since(pod) or _start_time(pod, now),
+        "startedAt": _running_since(pod) or start_time(pod, now),
         "finishedAt": time_text(now),
     }
     status = _terminal(pod, terminated, now)
-    status["conditions"].append(
-        {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "TerminationByKubelet",
-            "message": message,
-            "lastProbeTime": None,
-            "lastTransitionTime": time_text(now),
-        }
-    )
+    status["conditions"].append(disruption("TerminationByKubelet", message, now))
     return status
+
+
+def disruption(reason: str, message: str, now: datetime) -> dict[str, Any]:
+    """Returns the condition that says that a pod isn't to blame for its end."""
+    return {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": reason,
+        "message": message,
+        "lastProbeTime": None,
+        "lastTransitionTime": time_text(now),
+    }
 
 
 def _terminal(pod: Manifest, terminated: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     failed = terminated["exitCode"] != 0
     return {
         "phase": "Failed" if failed else "Succeeded",
-        "startTime": _start_time(pod, now),
-        "conditions": _conditions(
+        "startTime": start_time(pod, now),
+        "conditions": conditions(
             pod,
             now,
             "PodFailed" if failed else "PodCompleted",
@@ -145,7 +159,7 @@ def _container(pod: Manifest, state: Mapping[str, Any], *, ready: bool) -> dict[
     }
 
 
-def _conditions(
+def conditions(
     pod: Manifest, now: datetime, why_not: str = "", **wanted: bool
 ) -> list[dict[str, Any]]:
     """Returns the conditions; one that keeps its status keeps its time of transition.
@@ -157,7 +171,7 @@ def _conditions(
         **wanted: Whether each of them is True.
     """
     before = {c["type"]: c for c in (pod.get("status") or {}).get("conditions") or ()}
-    conditions = []
+    found = []
     for name, value in wanted.items():
         status = "True" if value else "False"
         old = before.get(name)
@@ -168,8 +182,8 @@ def _conditions(
             "lastProbeTime": None,
             "lastTransitionTime": since,
         }
-        conditions.append(condition if value else {**condition, "reason": why_not})
-    return conditions
+        found.append(condition if value else {**condition, "reason": why_not})
+    return found
 
 
 def _reason(exit_note: Mapping[str, Any]) -> str:
@@ -178,7 +192,7 @@ def _reason(exit_note: Mapping[str, Any]) -> str:
     return "Error" if exit_note["code"] else "Completed"
 
 
-def _start_time(pod: Manifest, otherwise: datetime) -> str:
+def start_time(pod: Manifest, otherwise: datetime) -> str:
     """Returns when the machine took the pod."""
     return str((pod.get("status") or {}).get("startTime") or time_text(otherwise))
 

@@ -48,6 +48,7 @@ def check_new(kind: Kind, manifest: Object) -> None:
         raise _wrong(kind, metadata["name"], "metadata.name", metadata["name"], trouble)
     _check_labels(kind, metadata)
     _check_annotations(kind, metadata)
+    _check_owners(kind, metadata)
     if check := _CHECKS.get(kind.kind):
         check(kind, manifest)
 
@@ -155,6 +156,14 @@ def _check_config(kind: Kind, manifest: Object) -> None:
         size += len(_content(kind, value))
     if size > _MOST_DATA:
         raise _too_long(kind, name, "data", _MOST_DATA)
+
+
+def _check_owners(kind: Kind, metadata: Mapping[str, Any]) -> None:
+    for owner in metadata.get("ownerReferences") or ():
+        for key in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(key):
+                message = 'Invalid value: "": must not be empty'
+                raise invalid(kind, metadata["name"], f"metadata.ownerReferences.{key}", message)
 
 
 def _check_secret(kind: Kind, manifest: Object) -> None:

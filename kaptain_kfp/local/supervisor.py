@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -25,7 +26,6 @@ from kaptain_kfp.exceptions import (
     ClusterUnavailableError,
     ConfigurationError,
     ObjectConflictError,
-    ObjectExistsError,
     ObjectNotFoundError,
     ResourceExpiredError,
 )
@@ -35,13 +35,20 @@ from . import garbage
 from .backoff import Backoff
 from .bell import Bell, ring
 from .clock import Clock
-from .controllers import Controller, EventNote, Manifest, Plan, Ref, load_controllers
-from .events import write_event
+from .controllers import Controller, Manifest, load_controllers
 from .home import Home
-from .kubelet import Kubelet, NoKubelet
+from .kubelet import Kubelet, NoKubelet, Pull
 from .objects import Objects
+from .plans import carry_out
 
-__all__ = ["CONTROLLERS_VARIABLE", "IDLE_VARIABLE", "KUBELET_VARIABLE", "Supervisor", "main"]
+__all__ = [
+    "CONTROLLERS_VARIABLE",
+    "IDLE_VARIABLE",
+    "KUBELET_VARIABLE",
+    "PULL_VARIABLE",
+    "Supervisor",
+    "main",
+]
 
 CONTROLLERS_VARIABLE = "KAPTAIN_SUPERVISOR_CONTROLLERS"
 """The kinds that somebody looks after, with commas between; else all."""
@@ -49,6 +56,8 @@ IDLE_VARIABLE = "KAPTAIN_SUPERVISOR_IDLE_SECONDS"
 KUBELET_VARIABLE = "KAPTAIN_SUPERVISOR_KUBELET"
 """``off``: the controllers work, but no pod becomes a process; whoever plays the machine writes
 the pods' status, and removes those that are to be deleted. Else ``on``."""
+PULL_VARIABLE = "KAPTAIN_SUPERVISOR_PULL"
+"""``module:function``, see `Kubelet`: what pulls images that weren't built here; else nothing."""
 _IDLE_SECONDS = 60.0
 _LONGEST_WAIT = 30.0
 _LONGEST_LOG = 1 << 20
@@ -84,7 +93,8 @@ class Supervisor:
         self._objects = Objects(home.root)
         self._kubelet: Kubelet | NoKubelet = NoKubelet()
         if kubelet:
-            self._kubelet = Kubelet(home, self._objects, os.environ, self._clock)
+            pull = _pull_of(os.environ.get(PULL_VARIABLE, ""))
+            self._kubelet = Kubelet(home, self._objects, os.environ, self._clock, pull=pull)
         self._controllers = load_controllers() if controllers is None else controllers
         self._queue: dict[Key, None] = {}
         self._timers: dict[Key, datetime] = {}
@@ -92,6 +102,7 @@ class Supervisor:
         self._conflicts = Backoff(0.01, 1.0)
         self._failures = Backoff(1.0, 300.0)
         self._outages = Backoff(0.1, 10.0)
+        self._refusals = Backoff(1.0, 60.0)
         self._idle_since = 0.0
         self._fresh = False
         self._seen = 0
@@ -212,6 +223,9 @@ class Supervisor:
         run = metadata.get("labels", {}).get("kaptain-kfp/run")
         if run and manifest["kind"] != "Run":
             self._queue["Run", namespace, run] = None
+        schedule = (manifest.get("spec") or {}).get("recurringRunId")
+        if schedule and manifest["kind"] == "Run":
+            self._queue["RecurringRun", namespace, schedule] = None
 
     def _enqueue(self, manifest: Manifest) -> None:
         metadata = manifest["metadata"]
@@ -259,11 +273,16 @@ class Supervisor:
             self._timers.pop(key, None)
             return
         plan = controller.reconcile(manifest, self._children(controller, manifest), now)
-        self._carry_out(controller, manifest, plan)
+        refused = not carry_out(self._objects, controller, manifest, plan, now)
         over = controller.finished(manifest)
         (self._unfinished.discard if over else self._unfinished.add)(key)
         if plan.requeue_at is not None:
             self._timers[key] = plan.requeue_at
+        if refused:
+            again = now + timedelta(seconds=self._refusals.failed(key))
+            self._timers[key] = min(again, self._timers.get(key, again))
+        else:
+            self._refusals.forget(key)
 
     def _children(self, controller: Controller, manifest: Manifest) -> list[Manifest]:
         found = {
@@ -274,30 +293,6 @@ class Supervisor:
             for child in self._objects.list(kind, namespace, labels=selector).items:
                 found[child["metadata"]["uid"]] = child
         return sorted(found.values(), key=lambda child: str(child["metadata"]["name"]))
-
-    def _carry_out(self, controller: Controller, manifest: Manifest, plan: Plan) -> None:
-        for child in plan.create:
-            with suppress(ObjectExistsError):
-                self._objects.create(dict(child))
-        if plan.status is not None and plan.status != manifest.get("status"):
-            self._objects.update({**manifest, "status": dict(plan.status)}, status=True)
-        for doomed in plan.delete:
-            self._delete(doomed)
-        for note in plan.events:
-            self._tell(controller, manifest, note)
-
-    def _delete(self, doomed: Ref) -> None:
-        with suppress(ObjectNotFoundError, ObjectConflictError):
-            self._objects.delete(
-                doomed.kind,
-                doomed.name,
-                doomed.namespace,
-                propagation="Background",
-                uid=doomed.uid,
-            )
-
-    def _tell(self, controller: Controller, manifest: Manifest, note: EventNote) -> None:
-        write_event(self._objects, manifest, note, controller.component, self._clock.now())
 
     def _has_work(self) -> bool:
         return bool(self._unfinished) or self._kubelet.busy()
@@ -325,6 +320,14 @@ class Supervisor:
         return True
 
 
+def _pull_of(named: str) -> Pull | None:
+    if not named:
+        return None
+    module, _, function = named.partition(":")
+    found: Pull = getattr(import_module(module), function)
+    return found
+
+
 def main(argv: list[str]) -> int:
     """Runs the supervisor of the home `argv[0]`, unless there is one."""
     home = Home(Path(argv[0]))
@@ -336,15 +339,16 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
-    info = {"pid": os.getpid(), "version": __version__, "started": time.time()}
+    kubelet = os.environ.get(KUBELET_VARIABLE, "on")
+    info = {"pid": os.getpid(), "version": __version__, "started": time.time(), "kubelet": kubelet}
     draft = home.supervisor_info.with_suffix(".draft")
     draft.write_text(json.dumps(info), encoding="utf-8")
     draft.replace(home.supervisor_info)
     _LOG.info("supervisor %s of %s begins", __version__, home.root)
     try:
         idle = float(os.environ.get(IDLE_VARIABLE, _IDLE_SECONDS))
-        kubelet, controllers = _kubelet_wanted(), _controllers_wanted()
-        Supervisor(home, idle, kubelet=kubelet, controllers=controllers).run(lock)
+        controllers = _controllers_wanted()
+        Supervisor(home, idle, kubelet=_is_on(kubelet), controllers=controllers).run(lock)
     except Exception:
         _LOG.exception("supervisor failed")
         return 1
@@ -352,8 +356,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _kubelet_wanted() -> bool:
-    word = os.environ.get(KUBELET_VARIABLE, "on")
+def _is_on(word: str) -> bool:
     if word not in ("on", "off"):
         raise ConfigurationError(
             f"{KUBELET_VARIABLE} is {word!r}.", hint="Make it 'on' or 'off', or leave it out."

@@ -59,7 +59,8 @@ def new_object(kind: Kind, manifest: Mapping[str, Any], now: datetime) -> Object
     metadata["uid"] = str(uuid.uuid4())
     metadata["creationTimestamp"] = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if kind.status_subresource:
-        metadata["generation"] = 1
+        if kind.generations:
+            metadata["generation"] = 1
         made.pop("status", None)
     made = with_identity(with_defaults(made))
     check_new(kind, made)
@@ -87,7 +88,8 @@ def changed_object(
         check_change(kind, before, after)
     if same_json(after, before):
         return before
-    if kind.status_subresource and not same_json(_intent(kind, after), _intent(kind, before)):
+    counts = kind.status_subresource and kind.generations
+    if counts and not same_json(_intent(kind, after), _intent(kind, before)):
         after["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
     return after
 

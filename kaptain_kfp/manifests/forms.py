@@ -13,7 +13,7 @@ from .trainjob import TrainJobForm, runtime_of
 
 __all__ = ["SCHEMA_PATHS", "Installed", "TrainingForm", "installed_by", "training_form"]
 
-TrainingForm = Literal["operator", "runtimePatches", "podTemplateOverrides"]
+TrainingForm = Literal["operator"] | TrainJobForm
 """``operator`` for TFJobs and PyTorchJobs, else the form of TrainJobs."""
 
 Installed = Mapping[str, Collection[str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kaptain_kfp.specs import ResourcesSpec
+from kaptain_kfp.specs import PodSpec, ResourcesSpec
 
 from .names import GPU_RESOURCE
 
@@ -13,6 +13,7 @@ __all__ = [
     "RESTRICTED_CONTAINER",
     "RESTRICTED_POD",
     "container",
+    "demand",
     "job",
     "pod_template",
 ]
@@ -89,30 +90,49 @@ def pod_template(
     *,
     labels: Mapping[str, str],
     image_pull_secrets: Sequence[str] = (),
+    options: PodSpec | None = None,
 ) -> dict[str, Any]:
     """Returns the template of a pod with one container that runs once.
 
     Args:
         main: From `container`.
-        labels: For the pod.
+        labels: For the pod; the options can't change them.
         image_pull_secrets: Names of registry Secrets.
+        options: What the user asked for.
     """
+    asked = options or PodSpec()
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "securityContext": dict(RESTRICTED_POD),
         "automountServiceAccountToken": False,
         "containers": [dict(main)],
     }
-    if image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": secret} for secret in image_pull_secrets]
+    secrets = dict.fromkeys((*image_pull_secrets, *asked.image_pull_secrets))
+    if secrets:
+        spec["imagePullSecrets"] = [{"name": secret} for secret in secrets]
+    if asked.service_account is not None:
+        # Who asks for an account means its rights.
+        spec.update(serviceAccountName=asked.service_account, automountServiceAccountToken=True)
+    if asked.node_selector:
+        spec["nodeSelector"] = dict(asked.node_selector)
+    if asked.tolerations:
+        spec["tolerations"] = [toleration.dump() for toleration in asked.tolerations]
+    if asked.shm_size is not None:
+        _mount_shared_memory(spec, asked.shm_size)
     return {
         "metadata": {
-            "labels": dict(labels),
+            "labels": {**asked.labels, **labels},
             # A sidecar that goes on would keep the Job from ever ending.
-            "annotations": {"sidecar.istio.io/inject": "false"},
+            "annotations": {"sidecar.istio.io/inject": "false", **asked.annotations},
         },
         "spec": spec,
     }
+
+
+def _mount_shared_memory(spec: dict[str, Any], size: str) -> None:
+    spec["volumes"] = [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}}]
+    main = spec["containers"][0]
+    main["volumeMounts"] = [{"name": "shm", "mountPath": "/dev/shm"}]
 
 
 def container(
@@ -145,7 +165,7 @@ def container(
     }
     if secret_names:
         made["envFrom"] = [{"secretRef": {"name": secret}} for secret in secret_names]
-    wanted = _resources(resources)
+    wanted = demand(resources)
     if wanted:
         made["resources"] = wanted
     return made
@@ -156,7 +176,8 @@ def _literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
-def _resources(spec: ResourcesSpec) -> dict[str, Any]:
+def demand(spec: ResourcesSpec) -> dict[str, dict[str, str]]:
+    """Returns ``requests`` and ``limits`` of a container, each where it has any."""
     requests = {
         "cpu": spec.cpu_request,
         "memory": spec.memory_request,
@@ -166,7 +187,7 @@ def _resources(spec: ResourcesSpec) -> dict[str, Any]:
     # Extended resources can't be requested without the same limit.
     limits[GPU_RESOURCE] = requests[GPU_RESOURCE] = spec.gpu_limit or spec.gpu_request
     wanted = {
-        word: {key: value for key, value in amounts.items() if value not in (None, "0")}
+        word: {key: value for key, value in amounts.items() if value and value != "0"}
         for word, amounts in (("requests", requests), ("limits", limits))
     }
     return {word: amounts for word, amounts in wanted.items() if amounts}

@@ -1,4 +1,4 @@
-"""v1 Secrets: what opens a store to the steps and workloads of a model."""
+"""v1 Secrets: what opens a store and a registry to the steps and workloads of a model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,23 @@ from typing import Any
 
 from . import names
 
-__all__ = ["storage_secret", "storage_secret_name"]
+__all__ = [
+    "REGISTRY_ENTRIES",
+    "registry_secret",
+    "registry_secret_name",
+    "storage_secret",
+    "storage_secret_name",
+]
+
+REGISTRY_ENTRIES: Mapping[str, str] = {
+    ".dockerconfigjson": "KAPTAIN_REGISTRY_AUTH",
+    "ca.crt": "KAPTAIN_REGISTRY_CA",
+    "registry-url": "KAPTAIN_REGISTRY_URL",
+}
+"""Entry of a registry's Secret → the variable by which a step has it."""
 
 _SUFFIX = "-secret"
+_REGISTRY_SUFFIX = "-registry"
 
 
 def storage_secret_name(model_id: str) -> str:
@@ -27,15 +41,39 @@ def storage_secret(model_id: str, namespace: str, body: Mapping[str, str]) -> di
         body: Environment variables, as `ConfigurationProvider.get_secret_body` returns them. The
             manifest holds them, readably for everybody: it goes to the cluster and nowhere else.
     """
+    return _secret(storage_secret_name(model_id), "Opaque", model_id, namespace, body)
+
+
+def registry_secret_name(model_id: str) -> str:
+    """Returns the name of the Secret that opens a model's image registry: always the same one."""
+    limit = names.NAME_LIMIT - len(_REGISTRY_SUFFIX)
+    return names.sanitise(model_id, limit) + _REGISTRY_SUFFIX
+
+
+def registry_secret(model_id: str, namespace: str, body: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the Secret with which images are pulled, and pushed by the steps of a model.
+
+    Args:
+        model_id: The model.
+        namespace: Where its work runs.
+        body: ``.dockerconfigjson``, and perhaps more of `REGISTRY_ENTRIES`.
+    """
+    kind = "kubernetes.io/dockerconfigjson"
+    return _secret(registry_secret_name(model_id), kind, model_id, namespace, body)
+
+
+def _secret(
+    name: str, kind: str, model_id: str, namespace: str, body: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": storage_secret_name(model_id),
+            "name": name,
             "namespace": namespace,
             "labels": names.labels_for(model_id),
             "annotations": {names.ANNOTATION_MODEL_ID: model_id},
         },
-        "type": "Opaque",
+        "type": kind,
         "data": {name: base64.b64encode(text.encode()).decode() for name, text in body.items()},
     }

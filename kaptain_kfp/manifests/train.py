@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from kaptain_kfp.model.frameworks import ModelFramework
-from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
+from kaptain_kfp.specs import ModelIdentity, PodSpec, PolicySpec, ResourcesSpec
 
 from . import names
 from .forms import TrainingForm
@@ -39,6 +39,8 @@ def training_job(
     api: TrainingForm = "operator",
     main_file: str = "",
     store_secret: str | None = None,
+    registry_secret: str | None = None,
+    pod: PodSpec | None = None,
 ) -> dict[str, Any]:
     """Returns the manifest of the workload that trains a model.
 
@@ -58,6 +60,8 @@ def training_job(
         api: Whose training jobs, see `training_form`.
         main_file: The script, as the image has it; TrainJobs need to know.
         store_secret: The Secret that opens where the model goes, if it takes one.
+        registry_secret: The Secret with which the image is pulled, if it takes one.
+        pod: What the pods get beside resources.
 
     Raises:
         OperatorMissingError: Kubeflow Trainer can't train models of that framework.
@@ -81,7 +85,12 @@ def training_job(
         "namespace": namespace,
         "labels": labels,
         "annotations": {names.ANNOTATION_MODEL_ID: model.id},
-        "template": pod_template(main, labels=labels),
+        "template": pod_template(
+            main,
+            labels=labels,
+            image_pull_secrets=(registry_secret,) if registry_secret else (),
+            options=pod,
+        ),
         "deadline_seconds": policy.timeout_seconds,
     }
     if api != "operator" and kind == "TrainJob":

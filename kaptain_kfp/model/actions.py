@@ -2,68 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from kaptain_kfp import envs
 from kaptain_kfp.compiler import packaged
 from kaptain_kfp.exceptions import (
     KaptainError,
-    RunError,
+    ModelValidationException,
+    RunCancelledError,
     RunFailedError,
     RunNotFoundError,
-    RunTimeoutError,
     WorkloadFailedError,
 )
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.manifests.names import labels_for
-from kaptain_kfp.runs.base import RunHandle, Runner, RunRequest
+from kaptain_kfp.manifests.secret import registry_secret_name, storage_secret_name
+from kaptain_kfp.runs.base import RunHandle, Runner, RunRequest, ScheduleHandle
+from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.specs import Action, Definition, ErrorSpec, ModelSpec, Submission
 from kaptain_kfp.store.records import Records
 
+from .content import Content
+from .requests import ActionRequest
 from .world import World
 
-__all__ = ["close_finished_runs", "conclude", "submit"]
+__all__ = ["close_finished_runs", "conclude", "run_request", "schedule", "send", "submit"]
 
 _RUN_TASK = "run"
+_SCHEDULE = "schedule"
 
 
 def submit(
-    world: World,
-    records: Records,
-    action: Action,
-    definition: Definition,
-    model: ModelSpec,
-    parameters: Mapping[str, Any],
-    given: Mapping[str, Any],
+    world: World, records: Records, asked: ActionRequest, definition: Definition, model: ModelSpec
 ) -> RunHandle:
     """Submits the run of an action, and leaves a record of it.
 
     Args:
         world: Where.
         records: The model's.
-        action: What.
+        asked: What.
         definition: The model, as it was given.
         model: The model, as its steps need it.
-        parameters: Of the pipeline, beside `model`.
-        given: The values as the caller wrote them, for the record.
     """
     now = datetime.now().astimezone()
-    request = RunRequest(
-        pipeline=packaged.pipeline(f"kaptain-{action}"),
-        parameters={"model": model.dump(), **parameters},
-        experiment=model.identity.id,
-        name=f"{model.identity.id} {action} {now:%Y-%m-%d %H:%M:%S}",
-        description=model.identity.description,
-        labels=labels_for(model.identity.id),
-        secret_names=(model.store.secret_name,) if model.store.secret_name else (),
-    )
-    handle = world.runner.submit(request)
-    submission = Submission(definition=definition, parameters=dict(given), url=handle.url)
+    name = f"{model.identity.id} {asked.action} {now:%Y-%m-%d %H:%M:%S}"
+    handle = world.runner.submit(run_request(world, asked, model, name))
+    submission = Submission(definition=definition, parameters=dict(asked.given), url=handle.url)
+    action = asked.action
     records.append(records.new(handle.id, _RUN_TASK, "submitted", action, submission=submission))
     get_logger().info("%s %s: run %s submitted.", action, model.identity.id, handle.id)
     return handle
+
+
+def schedule(
+    world: World,
+    records: Records,
+    asked: ActionRequest,
+    content: Content,
+    when: Schedule,
+    name: str,
+) -> ScheduleHandle:
+    """Has an action done again and again, and leaves a record of it.
+
+    Args:
+        world: Where.
+        records: The model's.
+        asked: What.
+        content: The training code.
+        when: The times.
+        name: What people see.
+
+    Raises:
+        ModelValidationException: The model has a schedule of that name.
+    """
+    model_id = content.definition.identity.id
+    for other in world.runner.schedules(model_id):
+        if other.name == name:
+            raise ModelValidationException(
+                f"The model {model_id} has a schedule name={name!r} already: {other.id}.",
+                resource=f"RecurringRun/{other.id}",
+                reason="AlreadyExists",
+                hint=f"`kaptain schedules delete {other.id}` first, or give another name=.",
+            )
+    model = send(world, content)
+    handle = world.runner.schedule(run_request(world, asked, model, name), when)
+    given = dict(asked.given)
+    submission = Submission(definition=content.definition, parameters=given, url=handle.url)
+    action = asked.action
+    records.append(records.new(handle.id, _SCHEDULE, "scheduled", action, submission=submission))
+    get_logger().info("%s %s: %s, schedule %s.", action, model_id, when.text, handle.id)
+    return handle
+
+
+def send(world: World, content: Content) -> ModelSpec:
+    """Puts the training code, and what opens the store, where the steps find them.
+
+    Returns:
+        What the steps are told of the model.
+    """
+    model_id = content.definition.identity.id
+    credentials = world.credentials
+    model = content.send(
+        world.store, world.store_spec(model_id), credentials.registry_secret(model_id)
+    )
+    credentials.share(model_id, world.cluster)
+    return model
+
+
+def run_request(world: World, asked: ActionRequest, model: ModelSpec, name: str) -> RunRequest:
+    """Returns the run that does an action.
+
+    Args:
+        world: Where.
+        asked: What.
+        model: The model, as its steps need it.
+        name: What people see.
+    """
+    model_id = model.identity.id
+    parameters = {
+        "model": model.dump(),
+        **asked.parameters,
+        "storage_secret": storage_secret_name(model_id),
+        "registry_secret": registry_secret_name(model_id),
+    }
+    if "policy" in parameters:
+        parameters["policy"] = {**parameters["policy"], "training_api": world.training_api}
+    pipeline = f"kaptain-{asked.action}"
+    return RunRequest(
+        pipeline=packaged.pipeline(pipeline),
+        platform=packaged.platform(pipeline),
+        parameters=parameters,
+        experiment=model_id,
+        name=name,
+        description=model.identity.description,
+        labels=labels_for(model_id),
+        secret_names=(model.store.secret_name,) if model.store.secret_name else (),
+    )
 
 
 def conclude(handle: RunHandle, records: Records, action: Action, verbose: bool | None) -> bool:
@@ -83,9 +157,7 @@ def conclude(handle: RunHandle, records: Records, action: Action, verbose: bool 
         handle.cancel()
         _close(handle, records, action)
         raise
-    except RunTimeoutError:
-        raise
-    except (WorkloadFailedError, RunError) as error:
+    except (WorkloadFailedError, RunFailedError, RunCancelledError) as error:
         _close(handle, records, action)
         get_logger().error("%s failed: %s", action, error)
         return False
@@ -94,9 +166,17 @@ def conclude(handle: RunHandle, records: Records, action: Action, verbose: bool 
 
 
 def close_finished_runs(records: Records, runner: Runner) -> None:
-    """Leaves a record of runs that ended without a word: their steps were killed."""
+    """Leaves a record of runs that ended without a word: their steps were killed.
+
+    Those are the runs that were submitted, and the newest of those that schedules started.
+    """
     loaded = records.load()
     open_runs = {r.run_id: r.action for r in loaded if r.event == "submitted"}
+    schedules = {r.run_id: r.action for r in loaded if r.event == "scheduled"}
+    if schedules:
+        for run in runner.scheduled_runs(loaded[0].model_id):
+            if run.state.finished and run.schedule_id in schedules:
+                open_runs[run.id] = schedules[run.schedule_id]
     for record in loaded:
         if record.event == "closed" or (record.event == "error" and record.error):
             open_runs.pop(record.run_id, None)

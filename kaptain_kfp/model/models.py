@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from datetime import datetime, timedelta
+from typing import Any, Literal, NoReturn
 
 from kaptain_kfp.config import Config, config_or_default
 from kaptain_kfp.exceptions import RunNotFoundError, UndefinedModelProperty
@@ -13,27 +13,24 @@ from kaptain_kfp.hyperparameter.domains import Domain
 from kaptain_kfp.image.checksum import image_tag
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.platform import constants
-from kaptain_kfp.runs.base import RunHandle
+from kaptain_kfp.runs.base import RunHandle, ScheduleHandle
+from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.specs import Action, Definition, MetricSummary, ModelIdentity, Record
 from kaptain_kfp.store.records import Records
 
-from .actions import close_finished_runs, conclude, submit
+from .actionplan import ActionPlan
+from .actions import close_finished_runs, conclude, schedule, send, submit
 from .content import Content
 from .frameworks import ModelFramework
 from .identity import validate_model_id
 from .meta import ModelMeta
+from .planning import plan_action
+from .pods import PodOptions
+from .requests import ActionRequest, check_room, request_build, request_of, request_train
 from .resources import Resources
-from .states import ModelState, ModelStatus, fold
-from .validation import (
-    check_gpus,
-    checked_arguments,
-    checked_policy,
-    checked_resources,
-    checked_workers,
-    defined,
-    require,
-)
-from .world import World, world_of
+from .states import ModelState, ModelStatus, fold, newer_runs
+from .validation import defined, require
+from .world import World, Worlds, world_of
 
 __all__ = ["Model"]
 
@@ -102,6 +99,7 @@ class Model:
         self.config = config_or_default(config)
         self.serving_config = dict(serving_config) if serving_config is not None else None
         self._first_revision = uuid.uuid4().hex
+        self._worlds = Worlds()
         self._last_run: RunHandle | None = None
         self._known: Records | None = None
 
@@ -180,15 +178,18 @@ class Model:
 
     @property
     def last_run(self) -> RunHandle | None:
-        """The newest run of the model, or None; found again after a restart."""
-        if self._last_run is None:
-            runner = self._world().runner
-            for record in reversed(self._records().load()):
-                try:
-                    self._last_run = runner.get(record.run_id)
-                except RunNotFoundError:
-                    continue
-                break
+        """The newest run of the model, or None; found again after a restart.
+
+        That is the run which this object started last, until one that began after its end.
+        """
+        runner = self._world().runner
+        own = None if self._last_run is None else self._last_run.id
+        for run_id in newer_runs(self._records().load(), own):
+            try:
+                self._last_run = runner.get(run_id)
+            except RunNotFoundError:
+                continue
+            break
         return self._last_run
 
     def history(self) -> list[Record]:
@@ -196,7 +197,30 @@ class Model:
         close_finished_runs(self._records(), self._world().runner)
         return self._records().load()
 
-    def build(self, verbose: bool | None = None, *, wait: bool = True) -> bool:
+    def plan(self, action: str = "train", **arguments: Any) -> ActionPlan:
+        """Returns what an action would do now; nothing is sent, made or recorded.
+
+        It shows the pipeline, the objects and how they differ from those that are there, whether
+        the image has to be built, the resources altogether, and what the cluster itself says to it.
+        Print it; in a notebook it shows itself.
+
+        Args:
+            action: ``train`` or ``build``.
+            **arguments: Those of the action's method, but `verbose`, `wait` and `dry_run`.
+
+        Returns:
+            The plan, with what keeps the action from going well as its `problems`.
+
+        Raises:
+            ModelValidationException: Something given can't be.
+            ConfigurationError: There is no such world.
+        """
+        asked = request_of(action, arguments)
+        return plan_action(self._world(), asked, Content.of(self._definition(), self.config))
+
+    def build(
+        self, verbose: bool | None = None, *, wait: bool = True, dry_run: bool = False
+    ) -> bool:
         """Builds the image with the model's training code and its requirements.
 
         An image of that name with that content is left as it is, and no run is made.
@@ -204,6 +228,7 @@ class Model:
         Args:
             verbose: Show what the steps print; by default `envs.VERBOSE`.
             wait: False returns once the run is submitted; see `last_run`.
+            dry_run: True only prints the `plan`, and returns True.
 
         Returns:
             True if successful, otherwise False.
@@ -214,11 +239,13 @@ class Model:
         """
         content = Content.of(self._definition(), self.config)
         world = self._enter("build")
+        if dry_run:
+            return _printed(plan_action(world, request_build(), content))
         image = content.image
         if world.images.find(image.name, image.checksum) is not None:
             get_logger().info("build: %s with the same contents is there already.", image.name)
             return True
-        return self._run(world, "build", content, {}, {}, verbose, wait)
+        return self._run(world, request_build(), content, verbose, wait)
 
     def train(
         self,
@@ -234,7 +261,9 @@ class Model:
         force_cleanup: bool | None = None,
         timeout: int | None = constants.DEFAULT_TIMEOUT_SECONDS,
         *,
+        pod: PodOptions | None = None,
         wait: bool = True,
+        dry_run: bool = False,
     ) -> bool:
         """Trains the model.
 
@@ -257,7 +286,9 @@ class Model:
             force_cleanup: Delete the finished workload at once; by default
                 `envs.KAPTAIN_SDK_FORCE_CLEANUP`.
             timeout: Seconds after which the training is ended; default 7 days.
+            pod: Labels, node selector, shared memory and the like of each worker's pod.
             wait: False returns once the run is submitted; see `last_run`.
+            dry_run: True only prints the `plan`, and returns True.
 
         Returns:
             True if successful, otherwise False: then `last_run.error` says why.
@@ -267,21 +298,24 @@ class Model:
             ImageBuildException: The image could not be built.
             WorkloadDeploymentError: The work could not be created or started.
         """
-        replica = checked_resources(cpu, memory, gpus, resources)
-        parameters = {
-            "hyperparameters": checked_arguments("hyperparameters", hyperparameters),
-            "args": checked_arguments("args", args),
-            "workers": checked_workers(workers),
-            "resources": replica.dump(),
-            "policy": checked_policy(
-                timeout, ttl_seconds_after_finished, force_cleanup, self.config.training_api
-            ).dump(),
-        }
+        asked = request_train(
+            hyperparameters,
+            args,
+            gpus,
+            cpu,
+            memory,
+            resources,
+            workers,
+            ttl_seconds_after_finished,
+            force_cleanup,
+            timeout,
+            pod,
+        )
         content = Content.of(self._definition(), self.config)
         world = self._enter("train")
-        check_gpus(replica, workers if self.framework.job_kind != "Job" else 1, world.gpus)
-        given = {"hyperparameters": _plain(hyperparameters), "args": _plain(args or {})}
-        return self._run(world, "train", content, parameters, given, verbose, wait)
+        if dry_run:
+            return _printed(plan_action(world, asked, content))
+        return self._run(world, asked, content, verbose, wait)
 
     def tune(
         self,
@@ -355,6 +389,64 @@ class Model:
         """Logs evaluation metrics; not in this version."""
         self._later("log_metrics")
 
+    def schedule(
+        self,
+        action: str = "train",
+        *,
+        cron: str | None = None,
+        interval: int | timedelta | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        catch_up: bool = False,
+        max_concurrency: int = 1,
+        enabled: bool = True,
+        name: str | None = None,
+        **arguments: Any,
+    ) -> ScheduleHandle:
+        """Has an action done again and again, with the training code as it is now.
+
+        On this machine it is done while the machine is on; see `Schedule.of` for the times.
+
+        Args:
+            action: ``train`` or ``build``.
+            cron: ``minute hour day-of-month month day-of-week`` in UTC, e.g. ``0 3 * * *``; or six
+                fields with the seconds first, or ``@daily`` and the like.
+            interval: Seconds from one start to the next, or a timedelta; instead of `cron`.
+            start: Nothing is started before it; with a time zone.
+            end: Nothing is started after it; with a time zone.
+            catch_up: Whether times that were missed are made up for.
+            max_concurrency: Most runs of it at a time, 1 to 10; further ones wait.
+            enabled: Whether it begins to start runs at once.
+            name: What people see; by default the model, the action and the times. Unique among the
+                model's schedules.
+            **arguments: Those of the action's method, but `verbose`, `wait` and `dry_run`.
+
+        Returns:
+            The schedule, which can be disabled, enabled and deleted.
+
+        Raises:
+            ModelValidationException: Something given can't be; nothing was sent.
+        """
+        when = Schedule.of(
+            cron=cron,
+            interval=interval,
+            start=start,
+            end=end,
+            catch_up=catch_up,
+            max_concurrency=max_concurrency,
+            enabled=enabled,
+        )
+        asked = request_of(action, arguments)
+        title = f"{self.id} {action}, {when.text}" if name is None else require("name", name)
+        content = Content.of(self._definition(), self.config)
+        world = self._enter("schedule")
+        check_room(asked, self.framework, world.gpus)
+        return schedule(world, self._records(), asked, content, when, title)
+
+    def schedules(self) -> list[ScheduleHandle]:
+        """Returns the schedules of the model, the newest first."""
+        return self._world().runner.schedules(self.id)
+
     def meta(self) -> ModelMeta:
         """Returns an immutable snapshot of the model's properties."""
         status = self._status()
@@ -382,9 +474,9 @@ class Model:
         raise NotImplementedError(f"Model.{method}() isn't part of this version of kaptain-kfp.")
 
     def _world(self) -> World:
-        return world_of(self.config)
+        return self._worlds.of(self.config)
 
-    def _enter(self, action: Action) -> World:
+    def _enter(self, action: Action | Literal["schedule"]) -> World:
         """Says in which world an action is going to happen."""
         world = self._world()
         get_logger().info(
@@ -421,30 +513,19 @@ class Model:
         )
 
     def _run(
-        self,
-        world: World,
-        action: Action,
-        content: Content,
-        parameters: Mapping[str, Any],
-        given: Mapping[str, Any],
-        verbose: bool | None,
-        wait: bool,
+        self, world: World, asked: ActionRequest, content: Content, verbose: bool | None, wait: bool
     ) -> bool:
-        model = content.send(world.store, world.store_spec(self.id))
-        world.share_credentials(self.id)
+        check_room(asked, self.framework, world.gpus)
+        model = send(world, content)
         records = self._records()
-        self._last_run = submit(
-            world, records, action, content.definition, model, parameters, given
-        )
-        return conclude(self._last_run, records, action, verbose) if wait else True
+        self._last_run = submit(world, records, asked, content.definition, model)
+        return conclude(self._last_run, records, asked.action, verbose) if wait else True
+
+
+def _printed(plan: ActionPlan) -> bool:
+    print(plan)
+    return True
 
 
 def _numbers(summary: MetricSummary) -> dict[str, float]:
     return {name: value for name, value in summary if value is not None}
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns values fit for JSON: what isn't plain itself, as NumPy's numbers, as plain ones."""
-    return {
-        flag: value.item() if hasattr(value, "item") else value for flag, value in values.items()
-    }

@@ -12,7 +12,7 @@ from kaptain_kfp.specs import Action, BuiltImage, ErrorSpec, MetricSummary, Outc
 
 from .values import from_text, to_text
 
-__all__ = ["ModelState", "ModelStatus", "fold"]
+__all__ = ["ModelState", "ModelStatus", "fold", "newer_runs"]
 
 
 class ModelState(str, Enum):
@@ -78,7 +78,7 @@ def fold(records: Sequence[Record]) -> ModelStatus:
         events.setdefault(record.key, record)
     given = _given(events.values())
     # with a fast run, its outcome can be on record before its submission is
-    runs = dict.fromkeys(record.run_id for record in events.values())
+    runs = _begun(list(events.values()))
     status = ModelStatus(last_run_id=next(reversed(runs), None))
     learnt = ModelState.UNTRAINED
     for record in events.values():
@@ -88,6 +88,27 @@ def fold(records: Sequence[Record]) -> ModelStatus:
         elif record.error is not None:
             status = replace(status, last_error=record.error)
     return status
+
+
+def newer_runs(records: Sequence[Record], own: str | None) -> list[str]:
+    """Returns the ids of the runs that began after the end of one, the newest first.
+
+    Args:
+        records: In their order.
+        own: The run; None for all.
+    """
+    begun = _begun(records)
+    end = max((n for n, record in enumerate(records) if record.run_id == own), default=-1)
+    return [run_id for run_id, number in reversed(begun.items()) if number > end]
+
+
+def _begun(records: Sequence[Record]) -> dict[str, int]:
+    """Returns the runs in their order, each with the number of its first record."""
+    begun: dict[str, int] = {}
+    for number, record in enumerate(records):
+        if record.event != "scheduled":  # which is of a schedule, not of a run
+            begun.setdefault(record.run_id, number)
+    return begun
 
 
 def _advanced(

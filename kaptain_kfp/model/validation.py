@@ -6,20 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kaptain_kfp import envs
-from kaptain_kfp.config import TrainingApi
 from kaptain_kfp.exceptions import (
     InvalidModelProperty,
     ModelValidationException,
     UndefinedModelProperty,
 )
-from kaptain_kfp.specs import PolicySpec, ResourcesSpec
+from kaptain_kfp.specs import PodSpec, PolicySpec, ResourcesSpec
 
+from .pods import PodOptions
 from .resources import Resources
 from .values import check_flag, to_text
 
 __all__ = [
     "check_gpus",
     "checked_arguments",
+    "checked_pod",
     "checked_policy",
     "checked_resources",
     "checked_workers",
@@ -120,10 +121,7 @@ def checked_workers(workers: object) -> int:
 
 
 def checked_policy(
-    timeout: int | None,
-    ttl_seconds_after_finished: int | None,
-    force_cleanup: bool | None,
-    training_api: TrainingApi = "auto",
+    timeout: int | None, ttl_seconds_after_finished: int | None, force_cleanup: bool | None
 ) -> PolicySpec:
     """Returns how long the work may take, and what becomes of it; None asks the environment.
 
@@ -136,13 +134,26 @@ def checked_policy(
     if ttl is not None:
         ttl = _whole("ttl_seconds_after_finished", ttl, 0)
     force = envs.KAPTAIN_SDK_FORCE_CLEANUP if force_cleanup is None else force_cleanup
-    limits = {} if timeout is None else {"timeout_seconds": _whole("timeout", timeout, 1)}
-    return PolicySpec(
-        ttl_seconds_after_finished=ttl,
-        force_cleanup=bool(force),
-        training_api=training_api,
-        **limits,
+    limits: dict[str, Any] = (
+        {} if timeout is None else {"timeout_seconds": _whole("timeout", timeout, 1)}
     )
+    return PolicySpec(ttl_seconds_after_finished=ttl, force_cleanup=bool(force), **limits)
+
+
+def checked_pod(pod: PodOptions | None) -> PodSpec:
+    """Returns what pods get beside resources.
+
+    Raises:
+        ModelValidationException: It isn't `PodOptions`.
+    """
+    if pod is None:
+        return PodSpec()
+    if not isinstance(pod, PodOptions):
+        raise ModelValidationException(
+            f"pod must be PodOptions, not {pod!r}.",
+            hint='For example pod=PodOptions(node_selector={"accelerator": "a100"}).',
+        )
+    return pod.spec
 
 
 def check_gpus(resources: ResourcesSpec, replicas: int, present: Callable[[], int | None]) -> None:

@@ -6,21 +6,24 @@ import os
 from dataclasses import dataclass
 
 from kaptain_kfp.cluster.base import Cluster
-from kaptain_kfp.cluster.local import LocalCluster
-from kaptain_kfp.cluster.secrets import ensure_secret
-from kaptain_kfp.config import Config, Target, resolve_target, store_uri
-from kaptain_kfp.exceptions import ConfigurationError
-from kaptain_kfp.image.local import LocalImages
-from kaptain_kfp.local.devices import gpus_of_machine
-from kaptain_kfp.manifests.secret import storage_secret, storage_secret_name
-from kaptain_kfp.platform.config.provider import ConfigurationProvider
+from kaptain_kfp.config import (
+    Config,
+    Target,
+    TrainingApi,
+    resolve_component_image,
+    resolve_kfp_host,
+    resolve_namespace,
+    resolve_target,
+)
+from kaptain_kfp.image.base import Images
 from kaptain_kfp.runs.base import Runner
-from kaptain_kfp.runs.local import LocalRunner
 from kaptain_kfp.specs import StoreSpec
 from kaptain_kfp.store.base import Store
-from kaptain_kfp.store.open import open_store
 
-__all__ = ["World", "world_of"]
+from .credentials import Credentials
+from .workplace import Workplace
+
+__all__ = ["World", "Worlds", "world_of"]
 
 
 @dataclass(frozen=True)
@@ -33,33 +36,26 @@ class World:
         runner: What runs pipelines.
         store: Where model files and records lie.
         images: The images that are there.
-        credentials: What opens the store; None for a folder.
+        training_api: Whose training jobs to make, see `Config.training_api`.
+        credentials: What opens store and registry.
     """
 
     target: Target
     cluster: Cluster
     runner: Runner
     store: Store
-    images: LocalImages
-    credentials: ConfigurationProvider | None = None
+    images: Images
+    training_api: TrainingApi
+    credentials: Credentials
 
     def store_spec(self, model_id: str) -> StoreSpec:
         """Returns how the steps of a model find the store, and the Secret that opens it."""
-        secret = storage_secret_name(model_id) if self.credentials else None
-        return StoreSpec(uri=self.store.uri, secret_name=secret)
-
-    def share_credentials(self, model_id: str) -> None:
-        """Puts what opens the store into the model's Secret, where its steps get it from.
-
-        Raises:
-            ForeignObjectError: A Secret of that name is there, and isn't this model's.
-        """
-        if self.credentials is not None:
-            body = self.credentials.get_secret_body()
-            ensure_secret(self.cluster, storage_secret(model_id, self.cluster.namespace, body))
+        return StoreSpec(uri=self.store.uri, secret_name=self.credentials.storage_secret(model_id))
 
     def gpus(self) -> int | None:
         """Returns how many GPUs work may have; None where only the cluster's scheduler knows."""
+        from kaptain_kfp.local.devices import gpus_of_machine
+
         return len(gpus_of_machine(os.environ)) if self.target.name == "local" else None
 
 
@@ -67,18 +63,47 @@ def world_of(config: Config) -> World:
     """Returns the world that a configuration asks for.
 
     Raises:
-        ConfigurationError: It asks for one that this version doesn't have, or lacks what it needs.
+        ConfigurationError: It asks for one that can't be, or lacks what it needs.
         StoreError: The store's URI can't be used.
     """
-    target = resolve_target(config)
-    if target.name != "local":
-        raise ConfigurationError(
-            f"The target {target.name!r} ({target.reason}) isn't supported by this version.",
-            hint='Use Config.local(), Config(target="local") or KAPTAIN_TARGET=local.',
+    place = Workplace(config)
+    return World(
+        target=place.target,
+        store=place.store,
+        cluster=place.cluster,
+        runner=place.runner,
+        images=_images(place),
+        training_api=config.training_api,
+        credentials=place.credentials,
+    )
+
+
+class Worlds:
+    """Keeps the world of a configuration as long as neither it nor the environment changes."""
+
+    def __init__(self) -> None:
+        self._known: tuple[object, World] | None = None
+
+    def of(self, config: Config) -> World:
+        """Returns the world that a configuration asks for; raises as `world_of`."""
+        asked = (
+            os.getpid(),
+            resolve_target(config),
+            resolve_kfp_host(config),
+            resolve_namespace(config),
+            resolve_component_image(config),
+            tuple(sorted((name, id(value)) for name, value in vars(config).items())),
         )
-    uri = store_uri(config, target)
-    credentials = None if uri.startswith("file:") else config.storage_config_provider
-    store = open_store(uri, credentials)
-    cluster = LocalCluster(config.home)
-    runner = LocalRunner(cluster, store)
-    return World(target, cluster, runner, store, LocalImages(config.home), credentials)
+        if self._known is None or self._known[0] != asked:
+            self._known = (asked, world_of(config))
+        return self._known[1]
+
+
+def _images(place: Workplace) -> Images:
+    if place.is_here:
+        from kaptain_kfp.image.local import LocalImages
+
+        return LocalImages(place.config.home)
+    from kaptain_kfp.image.published import PublishedImages
+
+    return PublishedImages(place.config)

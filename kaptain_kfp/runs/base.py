@@ -5,12 +5,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from kaptain_kfp.exceptions import KaptainError
 
-__all__ = ["RunHandle", "RunRequest", "RunState", "Runner"]
+from .schedule import Schedule
+
+__all__ = [
+    "RunHandle",
+    "RunRequest",
+    "RunState",
+    "Runner",
+    "ScheduleHandle",
+    "ScheduledRun",
+    "UnfinishedRun",
+]
 
 
 class RunState(str, Enum):
@@ -51,7 +62,9 @@ class RunRequest:
         name: What people see.
         description: What people read.
         labels: For the run, and whatever runs it.
-        secret_names: Secrets whose entries become environment variables of its steps.
+        platform: What the compiled pipeline asks of Kubernetes, its second document.
+        secret_names: Secrets whose entries become environment variables of its steps, also where
+            nobody minds `platform`.
     """
 
     pipeline: Mapping[str, Any]
@@ -60,6 +73,7 @@ class RunRequest:
     name: str
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    platform: Mapping[str, Any] | None = None
     secret_names: tuple[str, ...] = ()
 
 
@@ -116,6 +130,14 @@ class RunHandle(ABC):
         """
 
     @abstractmethod
+    def retry(self) -> None:
+        """Has a run that failed or was cancelled begin again under its id, and returns at once.
+
+        Raises:
+            RunError: It isn't over, or it succeeded.
+        """
+
+    @abstractmethod
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yields the lines that its steps print.
 
@@ -124,13 +146,139 @@ class RunHandle(ABC):
         """
 
 
+@dataclass(frozen=True)
+class ScheduledRun:
+    """A run that a schedule started.
+
+    Attributes:
+        id: Of the run.
+        schedule_id: Of the schedule; it may be deleted by now.
+        state: Where the run stood when it was asked for.
+        created: When it was started.
+    """
+
+    id: str
+    schedule_id: str
+    state: RunState
+    created: datetime
+
+
+class ScheduleHandle(ABC):
+    """One schedule; outlives the process that made it."""
+
+    @property
+    @abstractmethod
+    def id(self) -> str:
+        """The schedule's id."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What people see."""
+
+    @property
+    @abstractmethod
+    def experiment(self) -> str:
+        """What its runs are filed under: the model's id."""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where it can be looked at."""
+
+    @property
+    @abstractmethod
+    def schedule(self) -> Schedule:
+        """When it starts runs, as it stands now."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it starts runs now."""
+        return self.schedule.enabled
+
+    @property
+    @abstractmethod
+    def next_run(self) -> datetime | None:
+        """When it starts the next run, UTC; None where that isn't known, or there is none."""
+
+    @property
+    @abstractmethod
+    def last_run(self) -> datetime | None:
+        """When it started the newest of its runs that are still there, UTC; or None."""
+
+    @abstractmethod
+    def enable(self) -> None:
+        """Has it start runs from now on."""
+
+    @abstractmethod
+    def disable(self) -> None:
+        """Has it start no more runs; those that run go on."""
+
+    @abstractmethod
+    def delete(self) -> None:
+        """Removes it, its runs stay; one that is gone already is no error."""
+
+
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """A run that isn't over.
+
+    Attributes:
+        id: Its id.
+        experiment: What it is filed under: the model's id.
+        ours: Whether this package submitted it, or its schedule.
+    """
+
+    id: str
+    experiment: str
+    ours: bool
+
+
 class Runner(ABC):
-    """Submits pipelines, and finds runs again."""
+    """Submits pipelines, now or by a schedule, and finds runs again."""
 
     @abstractmethod
     def submit(self, request: RunRequest) -> RunHandle:
         """Starts a run and returns at once."""
 
     @abstractmethod
+    def version(self, request: RunRequest) -> str:
+        """Returns the name of the pipeline version that a request would run; asks nobody.
+
+        Raises:
+            ConfigurationError: It couldn't be run as this is configured.
+        """
+
+    @abstractmethod
     def get(self, run_id: str) -> RunHandle:
         """Returns a run; raises `RunNotFoundError` where there is none of that id."""
+
+    @abstractmethod
+    def unfinished(self) -> list[UnfinishedRun]:
+        """Returns the runs that aren't over, of everybody who works in the same place."""
+
+    @abstractmethod
+    def schedule(self, request: RunRequest, schedule: Schedule) -> ScheduleHandle:
+        """Has a run started again and again; nothing is started at once.
+
+        Args:
+            request: The run, named as the schedule is.
+            schedule: When.
+        """
+
+    @abstractmethod
+    def schedules(self, experiment: str | None = None) -> list[ScheduleHandle]:
+        """Returns the schedules, the newest first.
+
+        Args:
+            experiment: Only those of this model; None for all.
+        """
+
+    @abstractmethod
+    def scheduled_runs(self, experiment: str, limit: int = 100) -> list[ScheduledRun]:
+        """Returns the runs of a model that schedules started, the newest first.
+
+        Args:
+            experiment: The model.
+            limit: Of its newest runs, whoever started them, at most so many are looked at.
+        """

@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from kaptain_kfp.cluster.base import Manifest, ResourceRef
 from kaptain_kfp.cluster.local import LocalCluster
-from kaptain_kfp.components.identity import RUN_VARIABLE
 from kaptain_kfp.exceptions import (
     KaptainError,
     ObjectNotFoundError,
     RunCancelledError,
+    RunError,
     RunFailedError,
     RunNotFoundError,
     RunTimeoutError,
 )
-from kaptain_kfp.local.devices import VISIBLE_VARIABLE
-from kaptain_kfp.local.podspec import HOST_IMAGE
+from kaptain_kfp.local.client import ensure_supervisor
+from kaptain_kfp.local.controllers import parse_time
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
 
-from .base import RunHandle, Runner, RunRequest, RunState
-from .local_executor import HOME_VARIABLE
+from .base import (
+    RunHandle,
+    Runner,
+    RunRequest,
+    RunState,
+    ScheduledRun,
+    ScheduleHandle,
+    UnfinishedRun,
+)
+from .executor_template import executor_template
+from .listing import list_runs
+from .local_schedule import LocalScheduleHandle, recurring_run
+from .schedule import Schedule
+from .told import error_of, kept_tail
+from .versions import version_name
 
 __all__ = ["LocalRunHandle", "LocalRunner"]
 
 _RUN_API = "kaptain-kfp.io/v1"
-_EXECUTOR_GRACE_SECONDS = 10
 
 
 class LocalRunner(Runner):
@@ -67,11 +76,15 @@ class LocalRunner(Runner):
                 "experiment": request.experiment,
                 "pipelineSpec": request.pipeline,
                 "parameters": request.parameters,
-                "template": _executor_template(run_id, self._cluster.home.root, request),
+                "template": self._template(request),
             },
         }
         ref = self._cluster.apply(manifest)
         return LocalRunHandle(self._cluster, self._store, ref, request.experiment)
+
+    def version(self, request: RunRequest) -> str:
+        """Returns the name of the pipeline version: here, each run has the pipeline with it."""
+        return version_name(request.pipeline)
 
     def get(self, run_id: str) -> RunHandle:
         """Returns a run of this home."""
@@ -87,6 +100,55 @@ class LocalRunner(Runner):
             ) from None
         return LocalRunHandle(
             self._cluster, self._store, ResourceRef.of(run), run["spec"]["experiment"]
+        )
+
+    def unfinished(self) -> list[UnfinishedRun]:
+        """Returns the runs of this home that aren't over, the newest first."""
+        runs = list_runs(self._cluster)
+        return [
+            UnfinishedRun(run.id, run.experiment, ours=True)
+            for run in runs
+            if not run.state.finished
+        ]
+
+    def schedule(self, request: RunRequest, schedule: Schedule) -> ScheduleHandle:
+        """Has a run started again and again, as long as this machine is on."""
+        namespace = self._cluster.namespace
+        made = recurring_run(request, schedule, namespace, self._template(request))
+        ref = self._cluster.apply(made)
+        return LocalScheduleHandle(self._cluster, self._cluster.get(ref))
+
+    def schedules(self, experiment: str | None = None) -> list[ScheduleHandle]:
+        """Returns the schedules, the newest first; sees to it that somebody minds them."""
+        found = sorted(self._cluster.list("RecurringRun"), key=_age, reverse=True)
+        if found:
+            ensure_supervisor(self._cluster.home)
+        return [
+            LocalScheduleHandle(self._cluster, recurring)
+            for recurring in found
+            if experiment in (None, recurring["spec"]["experiment"])
+        ]
+
+    def scheduled_runs(self, experiment: str, limit: int = 100) -> list[ScheduledRun]:
+        """Returns the runs of a model that schedules started, the newest first."""
+        runs = [run for run in self._cluster.list("Run") if run["spec"]["experiment"] == experiment]
+        return [
+            ScheduledRun(
+                run["metadata"]["name"],
+                run["spec"]["recurringRunId"],
+                _state_of(run),
+                parse_time(run["metadata"]["creationTimestamp"]),
+            )
+            for run in sorted(runs, key=_age, reverse=True)[:limit]
+            if run["spec"].get("recurringRunId")
+        ]
+
+    def _template(self, request: RunRequest) -> dict[str, Any]:
+        return executor_template(
+            self._cluster.home.root,
+            request.labels,
+            {"KAPTAIN_TARGET": "local"},
+            secret_names=request.secret_names,
         )
 
 
@@ -127,9 +189,9 @@ class LocalRunHandle(RunHandle):
             return RunCancelledError(f"The run {self.id} was cancelled.", resource=str(self._ref))
         if state is not RunState.FAILED:
             return None
-        told = [r for r in self._records.load() if r.run_id == self.id and r.event == "error"]
-        if told and told[-1].error is not None:
-            return told[-1].error.error(self.url)
+        told = error_of(self._records.load(), self.id, self.url)
+        if told is not None:
+            return told
         trouble = (run.get("status") or {}).get("error") or {}
         return RunFailedError(
             f"The run {self.id} failed: {trouble.get('message', 'a step of its pipeline failed')}.",
@@ -181,13 +243,30 @@ class LocalRunHandle(RunHandle):
         self._cluster.patch(self._ref, {"spec": {"terminate": True}})
         self._cluster.wait(self._ref, lambda found: _state_of(found).finished)
 
+    def retry(self) -> None:
+        """Has a run that failed or was cancelled begin again under its id.
+
+        Its steps find what they had begun before.
+        """
+        run = self._cluster.get(self._ref)
+        state = _state_of(run)
+        if state not in (RunState.FAILED, RunState.CANCELED):
+            raise RunError(
+                f"The run {self.id} can't be retried: it is {state.value}.",
+                resource=str(self._ref),
+                reason="FailedPrecondition",
+                hint="Only a run that failed or was cancelled can be.",
+            )
+        retries = run["spec"].get("retries", 0) + 1
+        self._cluster.patch(self._ref, {"spec": {"retries": retries, "terminate": None}})
+
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yields the lines that its steps print; of each executor that it had, in turn.
 
         Once these are removed, the last lines that the records keep.
         """
         if self.state.finished and not self._cluster.pods(self._ref):
-            yield from self._kept_tail().splitlines()
+            yield from kept_tail(self._records.load(), self.id)
             return
         done: set[str] = set()
         while True:
@@ -206,53 +285,22 @@ class LocalRunHandle(RunHandle):
         for line in self.logs(follow=True):
             print(line, flush=True)
 
-    def _kept_tail(self) -> str:
-        tails = []
-        for record in self._records.load():
-            if record.run_id == self.id:
-                told = record.outcome or record.error
-                if told is not None and told.log_tail:
-                    tails.append(told.log_tail)
-        return "\n".join(tails)
-
     def _tail(self) -> str:
         pods = self._cluster.pods(self._ref)
         return self._cluster.log_tail(ResourceRef.of(pods[-1])) if pods else ""
 
 
-def _executor_template(run_id: str, home: Path, request: RunRequest) -> dict[str, Any]:
-    environment = {
-        HOME_VARIABLE: str(home),
-        RUN_VARIABLE: run_id,
-        "KAPTAIN_TARGET": "local",
-        "PYTHONUNBUFFERED": "1",
-    }
-    # The second also for a supervisor that a step may have to start.
-    for name in ("PYTHONPATH", VISIBLE_VARIABLE):
-        if name in os.environ:
-            environment[name] = os.environ[name]
-    return {
-        "metadata": {"labels": dict(request.labels)},
-        "spec": {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": _EXECUTOR_GRACE_SECONDS,
-            "containers": [
-                {
-                    "name": "executor",
-                    "image": HOST_IMAGE,
-                    "command": [sys.executable, "-m", "kaptain_kfp.runs.local_executor"],
-                    "env": [
-                        {"name": k, "value": v.replace("$", "$$")} for k, v in environment.items()
-                    ],
-                    "envFrom": [{"secretRef": {"name": name}} for name in request.secret_names],
-                }
-            ],
-        },
-    }
-
-
 def _state_of(run: Manifest) -> RunState:
-    return RunState.of((run.get("status") or {}).get("state", "PENDING"))
+    status = run.get("status") or {}
+    if status.get("retries", 0) < run["spec"].get("retries", 0):
+        return RunState.PENDING  # to begin again, though nobody has seen to it yet
+    return RunState.of(status.get("state", "PENDING"))
+
+
+def _age(thing: Manifest) -> tuple[str, str]:
+    spec = thing["spec"]
+    made = spec.get("createdAt") or thing["metadata"]["creationTimestamp"]
+    return str(made), str(spec.get("scheduledAt", ""))
 
 
 def _outputs_of(written: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,23 +12,27 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
+import time
 import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 from kaptain_kfp.components.identity import DAG_VARIABLE, RUN_VARIABLE, TASK_VARIABLE
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 
+from .launcher import HOME_VARIABLE, NAMESPACE_VARIABLE
 from .local_output import ReadableOutput, without_colour
-from .local_spec import STEP_PROGRAM, with_own_components
+from .local_spec import STEP_PROGRAM, KubeflowRun, with_own_components
 
-__all__ = ["HOME_VARIABLE", "main", "skip_client_of_kfp"]
+__all__ = ["main", "skip_client_of_kfp"]
 
-HOME_VARIABLE = "KAPTAIN_HOME"
+_LAST_WORDS_SECONDS = 1.0
 _AS_IN_A_STEP = "_KFP_RUNTIME"
 
 _KILLED = 137
@@ -52,7 +56,7 @@ def main() -> int:
     """Executes the run that the environment names."""
     home = Home(Path(os.environ[HOME_VARIABLE]))
     run_id = os.environ[RUN_VARIABLE]
-    spec = Objects(home.root).get("Run", run_id)["spec"]
+    run = Objects(home.root).get("Run", run_id, os.environ.get(NAMESPACE_VARIABLE, "default"))
     folder = home.run(run_id)
     scratch = folder / "tmp"
     shutil.rmtree(scratch, ignore_errors=True)  # of an executor that was killed
@@ -62,13 +66,39 @@ def main() -> int:
     try:
         _use_wrapped_interpreter(scratch)
         _write_program(scratch / STEP_PROGRAM, _START_STEP)
-        code = _execute(spec["pipelineSpec"], spec.get("parameters", {}), folder / "artifacts")
-        if code and any(scratch.glob(f"*{_BEGAN}")):
+        parameters = run["spec"].get("parameters", {})
+        code = _execute(_prepared(run), parameters, folder / "artifacts")
+        # In a Kubeflow a step that is killed has failed.
+        if code and any(scratch.glob(f"*{_BEGAN}")) and "kubeflow" not in run["spec"]:
             print("A step was killed; the run is executed again.", file=sys.stderr, flush=True)
             return _KILLED
         return code
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _prepared(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the run's pipeline as `kfp.local` is to have it."""
+    spec, metadata = run["spec"], run["metadata"]
+    kubeflow = None
+    if "kubeflow" in spec:
+        signal.signal(signal.SIGTERM, _leave)
+        kubeflow = KubeflowRun.of(run)
+    return with_own_components(
+        spec["pipelineSpec"],
+        spec.get("platformSpec"),
+        namespace=metadata["namespace"],
+        kubeflow=kubeflow,
+    )
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Ends a Kubeflow run's executor the way its pods end: a moment after the first SIGTERM.
+
+    The steps got the signal, too, and are killed with the pod.
+    """
+    time.sleep(_LAST_WORDS_SECONDS)
+    os._exit(128 + number)
 
 
 def _execute(pipeline: Mapping[str, Any], parameters: Mapping[str, Any], root: Path) -> int:
@@ -84,7 +114,7 @@ def _execute(pipeline: Mapping[str, Any], parameters: Mapping[str, Any], root: P
     local.init(
         runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True
     )
-    component = load_component_from_text(json.dumps(with_own_components(pipeline)))
+    component = load_component_from_text(json.dumps(pipeline))
     sys.stdout = _Readable(sys.stdout)
     try:
         component(**parameters)

@@ -118,7 +118,7 @@ class Records:
             event: What happened.
             action: What the run or step was to do.
             revision: The model's revision from then on; by default it stays what it is.
-            submission: With "submitted".
+            submission: With "submitted" and "scheduled".
             outcome: With "outcome".
             error: With "error" and "closed".
 

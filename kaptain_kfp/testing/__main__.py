@@ -12,8 +12,11 @@ from types import FrameType
 
 import click
 
+from kaptain_kfp.exceptions import KaptainError
+
 from .faults import CONTROL
 from .homes import end_home
+from .kfp_api import serve_kfp
 from .kubernetes_api import serve_kubernetes
 
 __all__ = ["main"]
@@ -21,6 +24,7 @@ __all__ = ["main"]
 
 @click.command()
 @click.option("--kubernetes-port", type=int, default=0, help="0: one that is free.")
+@click.option("--kfp-port", type=int, default=0, help="Kubeflow Pipelines; 0: one that is free.")
 @click.option("--kubelet", type=click.Choice(["real", "off"]), default="real", show_default=True)
 @click.option("--operators", type=click.Choice(["on", "off"]), default="on", show_default=True)
 @click.option(
@@ -34,13 +38,18 @@ __all__ = ["main"]
     help="The folder of the local world; else a new one, which goes when this ends.",
 )
 def main(
-    kubernetes_port: int, kubelet: str, operators: str, crds: Path | None, home: Path | None
+    kubernetes_port: int,
+    kfp_port: int,
+    kubelet: str,
+    operators: str,
+    crds: Path | None,
+    home: Path | None,
 ) -> None:
     """Serve a local world as a cluster until SIGINT or SIGTERM."""
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _setting(over))
-    with ExitStack() as stack:
+    with _plain_errors(), ExitStack() as stack:
         if home is None:
             home = stack.enter_context(_temporary_world())
         face = stack.enter_context(
@@ -52,10 +61,21 @@ def main(
                 port=kubernetes_port,
             )
         )
+        pipelines = stack.enter_context(serve_kfp(home, kubernetes=face.kubeconfig, port=kfp_port))
         click.echo(f"Kubernetes: {face.url}")
         click.echo(f"KUBECONFIG={face.kubeconfig}")
+        click.echo(f"KF_PIPELINES_ENDPOINT={pipelines.url}")
         click.echo(f'faults: curl -d \'{{"do": "drop"}}\' {face.url}{CONTROL}')
         over.wait()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Tells trouble in one sentence."""
+    try:
+        yield
+    except (KaptainError, OSError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 @contextmanager

@@ -14,9 +14,10 @@ from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, end_started, supervise
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.processes import end_pod, mark_of, marked
 
-__all__ = ["end_home", "end_supervisor", "pod_processes", "supervisor_pid"]
+__all__ = ["end_home", "end_supervisor", "has_kubelet", "pod_processes", "supervisor_pid"]
 
 _LEAVING_SECONDS = 10.0
+_COMING_SECONDS = 10.0
 
 
 def supervisor_pid(home: Path) -> int | None:
@@ -29,6 +30,23 @@ def supervisor_pid(home: Path) -> int | None:
         # What is written there may still be its predecessor's word.
         return pid if pid in _candidates(home) else None
     return None
+
+
+def has_kubelet(home: Path) -> bool:
+    """Returns whether a home has a supervisor that runs its pods; waits for one that is coming.
+
+    Raises:
+        TimeoutError: It doesn't say who it is.
+    """
+    place = Home(home)
+    deadline = time.monotonic() + _COMING_SECONDS
+    while supervised(place):
+        if supervisor_pid(home) is not None:
+            return bool(json.loads(place.supervisor_info.read_text("utf-8"))["kubelet"] == "on")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the supervisor of {home} doesn't say who it is")
+        time.sleep(0.01)
+    return False
 
 
 def pod_processes(home: Path) -> dict[int, str]:

@@ -74,8 +74,9 @@ class HttpServer:
             ws="none",
             loop="asyncio",
             log_config=None,
-            log_level="critical",
+            log_level="error",
             access_log=False,
+            timeout_graceful_shutdown=1,  # nobody listens any more
         )
         self._server = Server(config)
         self._thread = threading.Thread(target=self._run, name=f"http-{self.port}", daemon=True)

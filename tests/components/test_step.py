@@ -61,7 +61,8 @@ def test_a_bad_parameter_is_named() -> None:
 def test_a_step_without_a_world_ends_with_a_message(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("KAPTAIN_TARGET", "mars")
+    monkeypatch.setenv("KAPTAIN_TARGET", "kubeflow")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
     model = {
         "identity": {
             "id": "m",
@@ -75,5 +76,5 @@ def test_a_step_without_a_world_ends_with_a_message(
         "image": {"name": "i", "base_image": "b", "checksum": "c"},
         "store": {"uri": tmp_path.as_uri()},
     }
-    with pytest.raises(SystemExit, match="KAPTAIN_TARGET is 'mars'"):
+    with pytest.raises(SystemExit, match="No Kubernetes cluster is configured"):
         begin("train", model, RunContext("r", "", "t")).__enter__()

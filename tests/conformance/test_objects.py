@@ -12,7 +12,6 @@ import importlib.util
 import json
 import types
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -21,11 +20,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from kaptain_kfp.exceptions import ObjectExistsError, ObjectNotFoundError
 from kaptain_kfp.local import garbage
-from kaptain_kfp.local.controllers import Plan, load_controllers
-from kaptain_kfp.local.events import write_event
+from kaptain_kfp.local.controllers import load_controllers
 from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.local.plans import carry_out
 from kaptain_kfp.testing.kubernetes_api.access import ADMINISTRATOR, Access, User
 from kaptain_kfp.testing.kubernetes_api.answers import Answer
 from kaptain_kfp.testing.kubernetes_api.api import Installed, KubernetesApi
@@ -72,6 +70,10 @@ OUT: dict[str, dict[str, str]] = {
     "watch": {},
     "core-objects": {},
     "jobs": {},
+    "quota": {},
+    "restricted": {
+        "privileged, host path, root": "a switch of that server forbids it to everybody"
+    },
     "validation": {},
 }
 """Scenario → what of it is answered otherwise, and why."""
@@ -98,9 +100,11 @@ class World:
         self._controllers = load_controllers()
         self._seen = 0
         self._now = datetime.now(timezone.utc)
+        self._refused: set[str] = set()
 
     def pass_time(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
+        self._refused.clear()
 
     def settle(self) -> None:
         """Works until there is nothing more to do."""
@@ -109,7 +113,8 @@ class World:
             before = self._objects.revision()
             self._collect()
             for job in self._objects.list("Job").items:
-                self._reconcile(job)
+                if job["metadata"]["uid"] not in self._refused:
+                    self._reconcile(job)
 
     def _collect(self) -> None:
         for change in self._objects.changes(self._seen):
@@ -123,25 +128,8 @@ class World:
         controller = self._controllers["Job"]
         children = self._objects.dependents(job["metadata"]["uid"])
         plan = controller.reconcile(job, children, self._now)
-        self._carry_out(job, plan)
-        for note in plan.events:
-            write_event(self._objects, job, note, controller.component, self._now)
-
-    def _carry_out(self, job: dict[str, Any], plan: Plan) -> None:
-        for child in plan.create:
-            with suppress(ObjectExistsError):
-                self._objects.create(child)
-        if plan.status is not None and plan.status != job.get("status"):
-            self._objects.update({**job, "status": plan.status}, status=True)
-        for doomed in plan.delete:
-            with suppress(ObjectNotFoundError):
-                self._objects.delete(
-                    doomed.kind,
-                    doomed.name,
-                    doomed.namespace,
-                    propagation="Background",
-                    uid=doomed.uid,
-                )
+        if not carry_out(self._objects, controller, job, plan, self._now):
+            self._refused.add(job["metadata"]["uid"])
 
 
 def told(home: Path, objects: Objects, watch: Watch) -> bytes:
@@ -224,7 +212,11 @@ class Straight(REPLAY.Replay):  # type: ignore[name-defined, misc]
 def differences(scenario: str, home: Path) -> list[str]:
     """Plays a scenario; returns what `Objects` answers otherwise than the real server."""
     objects, namespace = Objects(home), f"rec-{scenario}"
-    objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    metadata: dict[str, Any] = {"name": namespace}
+    if scenario == "restricted":
+        modes = ("enforce", "warn")
+        metadata["labels"] = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes}
+    objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     straight = Straight(home, objects, namespace)
     found = []
     for exchange in recorded(scenario):

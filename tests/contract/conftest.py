@@ -13,8 +13,6 @@ from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.store.s3 import S3Store
 from kaptain_kfp.testing.s3 import S3Server, isolate_aws, serve_moto, serve_s3
 
-pytest.register_assert_rewrite("kaptain_kfp.testing.store_contract")
-
 _numbers = itertools.count()
 
 

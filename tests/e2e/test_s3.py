@@ -16,6 +16,7 @@ from kaptain_kfp import Config, Model
 from kaptain_kfp.cluster.base import ResourceRef
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.exceptions import StoreError, UndefinedModelProperty
+from kaptain_kfp.model.credentials import Credentials
 from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.model.world import world_of
 from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
@@ -168,8 +169,10 @@ def test_new_credentials_replace_the_old_ones(
     make_model: MakeModel, project: Path, kaptain_home: Path, bucket: Bucket
 ) -> None:
     model = make_model(SCRIPT, config=bucket.config(project))
-    world = replace(world_of(model.config), credentials=S3ConfigurationProvider("a", "b", "token"))
-    world.share_credentials(model.id)
+    world = replace(
+        world_of(model.config), credentials=Credentials(S3ConfigurationProvider("a", "b", "token"))
+    )
+    world.credentials.share(model.id, world.cluster)
     assert model.train({})
     [secret] = LocalCluster(kaptain_home).list("Secret")
     body = bucket.server.provider().get_secret_body()

@@ -80,6 +80,15 @@ def test_what_it_gets_of_our_environment(home: Home, monkeypatch: pytest.MonkeyP
     assert {name: told.get(name) for name in ours} == {**dict.fromkeys(ours), **expected}
 
 
+def test_settings_of_whoever_starts_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAPTAIN_SUPERVISOR_IDLE_SECONDS", "50")
+    ensure_supervisor(home, {"KAPTAIN_SUPERVISOR_IDLE_SECONDS": "70"})
+    eventually(lambda: supervisor_pid(home.root), "it is there")
+    text = Path(f"/proc/{supervisor_pid(home.root)}/environ").read_text()
+    assert "KAPTAIN_SUPERVISOR_IDLE_SECONDS=70" in text.split("\0")
+    assert os.environ["KAPTAIN_SUPERVISOR_IDLE_SECONDS"] == "50"
+
+
 def test_a_log_that_can_not_be_written(home: Home) -> None:
     home.supervisor_log.mkdir()
     with pytest.raises(ClusterUnavailableError, match="Is a directory") as caught:

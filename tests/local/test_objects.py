@@ -21,12 +21,14 @@ from kaptain_kfp.exceptions import (
     ObjectExistsError,
     ObjectInvalidError,
     ObjectNotFoundError,
+    ResourceExpiredError,
 )
 from kaptain_kfp.local import rows, writes
 from kaptain_kfp.local.bell import Bell
 from kaptain_kfp.local.database import Database
 from kaptain_kfp.local.kinds import kind_of
 from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.local.views import restarted
 
 PATIENCE = 60.0
 
@@ -386,6 +388,22 @@ def test_a_token_that_makes_no_sense(objects: Objects, token: str) -> None:
     assert caught.value.code == 400
 
 
+def test_a_list_that_began_too_long_ago_is_gone_on_with_as_things_are(tmp_path: Path) -> None:
+    objects = Objects(tmp_path / "home", log_kept=16)
+    for number in range(4):
+        objects.create(config(f"c{number}"))
+    first = objects.list("ConfigMap", limit=2)
+    assert first.continue_token is not None
+    for number in range(64):
+        objects.create(torch(f"t{number}"))
+    with pytest.raises(ResourceExpiredError) as caught:
+        objects.list("ConfigMap", limit=2, continue_token=first.continue_token)
+    assert (caught.value.code, caught.value.reason) == (410, "Expired")
+    rest = objects.list("ConfigMap", limit=2, continue_token=restarted(first.continue_token))
+    assert names(rest.items) == ["c2", "c3"]
+    assert rest.resource_version == str(objects.revision())
+
+
 def test_five_thousand_objects_need_the_memory_of_a_page(objects: Objects, tmp_path: Path) -> None:
     kind, now = kind_of("ConfigMap"), datetime.now(timezone.utc)
     with Database(tmp_path / "home").write() as connection:
@@ -456,6 +474,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.local.views import restarted
 
 objects, me = Objects(Path(sys.argv[1])), sys.argv[2]
 config = {"apiVersion": "v1", "kind": "ConfigMap"}

@@ -124,6 +124,7 @@ def test_json_patch(target: Any, operations: list[Any], result: Any) -> None:
         ({"a": {}}, {"op": "move", "from": "/a", "path": "/a/b"}, "can't be moved into itself"),
         ({"a": 1}, ("grow", "/a", 1), "unknown operation 'grow'"),
         ({"a": 1}, {"path": "/a"}, "unknown operation None"),
+        ({"a": 1}, 7, "an operation is no object"),
     ],
 )
 def test_json_patch_that_does_not_fit(target: Any, operation: Any, hint: str) -> None:
@@ -137,9 +138,9 @@ def test_json_patch_that_does_not_fit(target: Any, operation: Any, hint: str) ->
     assert hint in (error.hint or "")
 
 
-def _operation(short: Any) -> dict[str, Any]:
+def _operation(short: Any) -> Any:
     """Spells out ``(op, path, value)``."""
-    if isinstance(short, dict):
+    if isinstance(short, (dict, int)):
         return short
     return dict(zip(("op", "path", "value"), short, strict=False))
 
@@ -242,3 +243,8 @@ def test_strategic_merge_patch_that_does_not_fit(patch: Any, message: str) -> No
 )
 def test_same_json(one: Any, other: Any, same: bool) -> None:
     assert same_json(one, other) is same
+
+
+def test_what_is_merged_by_a_key_must_be_objects() -> None:
+    with pytest.raises(ClusterError, match="an item to be merged by its 'name' must be an object"):
+        strategic_merge_patch({"containers": []}, {"containers": ["c"]})

@@ -216,3 +216,29 @@ def test_unknown_kinds() -> None:
         kind_of("MPIJob")
     with pytest.raises(ObjectInvalidError, match='no matches for kind "Pod" in version "v2"'):
         lookup("v2", "Pod")
+
+
+def docker(**data: str) -> dict[str, Any]:
+    return thing("Secret", {"type": "kubernetes.io/dockerconfigjson", "data": data})
+
+
+def test_a_docker_configuration_must_be_one() -> None:
+    check_new(kind_of("Secret"), docker(**{".dockerconfigjson": "e30="}))
+    for found, said in (
+        (docker(), "Required value"),
+        (docker(**{".dockerconfigjson": "YQ=="}), 'Invalid value: "<secret contents redacted>"'),
+    ):
+        with pytest.raises(ObjectInvalidError) as caught:
+            check_new(kind_of("Secret"), found)
+        (cause,) = caught.value.details["causes"]
+        assert cause["field"] == "data[.dockerconfigjson]"
+        assert said in cause["message"]
+
+
+@pytest.mark.parametrize("missing", ["apiVersion", "kind", "name", "uid"])
+def test_an_owner_is_named_in_full(missing: str) -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+    check_new(kind_of("ConfigMap"), thing("ConfigMap", ownerReferences=[owner]))
+    del owner[missing]
+    with pytest.raises(ObjectInvalidError, match=f"metadata.ownerReferences.{missing}: "):
+        check_new(kind_of("ConfigMap"), thing("ConfigMap", ownerReferences=[owner]))

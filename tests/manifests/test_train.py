@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kaptain_kfp.local.podsecurity import violations
 from kaptain_kfp.local.podspec import launch_of
+from kaptain_kfp.manifests.forms import TrainingForm
 from kaptain_kfp.manifests.names import identity
 from kaptain_kfp.manifests.train import training_job
-from kaptain_kfp.specs import ModelIdentity, PolicySpec, ResourcesSpec
+from kaptain_kfp.specs import ModelIdentity, PodSpec, PolicySpec, ResourcesSpec, Toleration
 
 MODEL = ModelIdentity(
     id="dev/mnist",
@@ -153,3 +157,96 @@ def test_every_attempt_has_a_name_of_its_own() -> None:
     }
     assert len(names) == 3
     assert all(len(name) <= 52 for name in names)
+
+
+def pod_specs(manifest: Any) -> list[dict[str, Any]]:
+    """Returns every pod spec in a manifest, wherever it is."""
+    if isinstance(manifest, list):
+        return [spec for item in manifest for spec in pod_specs(item)]
+    if not isinstance(manifest, dict):
+        return []
+    own = [manifest] if "containers" in manifest else []
+    return own + pod_specs(list(manifest.values()))
+
+
+@given(
+    trained_by=st.sampled_from(
+        [
+            ("sklearn", "operator"),
+            ("xgboost", "operator"),
+            ("tensorflow", "operator"),
+            ("pytorch", "operator"),
+            ("pytorch", "runtimePatches"),
+        ]
+    ),
+    secret=st.sampled_from([None, "store"]),
+    workers=st.integers(1, 3),
+    amount=st.sampled_from([None, "1", "2"]),
+    arguments=st.lists(st.text(max_size=5), max_size=2),
+)
+def test_every_pod_passes_the_restricted_profile(
+    trained_by: tuple[str, TrainingForm],
+    secret: str | None,
+    workers: int,
+    amount: str | None,
+    arguments: list[str],
+) -> None:
+    framework, api = trained_by
+    made = training_job(
+        MODEL.model_copy(update={"framework": framework}),
+        identity=identity("run-1", "", "train"),
+        run_id="run-1",
+        namespace="ns",
+        image="me/mnist@sha256:0123",
+        arguments=arguments,
+        upload_uri="s3://bucket/m",
+        workers=workers,
+        resources=ResourcesSpec(gpu_limit=amount, cpu_request=amount),
+        policy=PolicySpec(),
+        api=api,
+        main_file="train.py",
+        store_secret=secret,
+    )
+    found = pod_specs(made)
+    assert found
+    assert [violations(spec, "restricted") for spec in found] == [[]] * len(found)
+
+
+def test_a_pod_that_breaks_it_would_be_found() -> None:
+    made = job()
+    (spec,) = pod_specs(made)
+    spec["initContainers"] = [{"name": "i", "image": "i"}]
+    assert [text.split(" (")[0] for text in violations(spec, "restricted")] == [
+        "allowPrivilegeEscalation != false",
+        "unrestricted capabilities",
+    ]
+
+
+POD = PodSpec(
+    labels={"team": "vision", "app.kubernetes.io/managed-by": "me"},
+    annotations={"sidecar.istio.io/inject": "true", "note": "x"},
+    node_selector={"accelerator": "a100"},
+    tolerations=(Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"),),
+    shm_size="2Gi",
+    service_account="trainer",
+    image_pull_secrets=("regcred", "dev-mnist-registry"),
+)
+
+
+def test_what_pods_get_beside_resources() -> None:
+    template = job(pod=POD, registry_secret="dev-mnist-registry")["spec"]["template"]
+    metadata, spec = template["metadata"], template["spec"]
+    assert metadata["labels"]["team"] == "vision"
+    assert metadata["labels"]["app.kubernetes.io/managed-by"] == "kaptain-kfp", "ours stay"
+    assert metadata["annotations"] == {"sidecar.istio.io/inject": "true", "note": "x"}
+    assert spec["imagePullSecrets"] == [{"name": "dev-mnist-registry"}, {"name": "regcred"}]
+    assert spec["nodeSelector"] == {"accelerator": "a100"}
+    assert spec["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    ]
+    assert spec["serviceAccountName"] == "trainer" and spec["automountServiceAccountToken"] is True
+    assert spec["volumes"] == [
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}}
+    ]
+    assert spec["containers"][0]["volumeMounts"] == [{"name": "shm", "mountPath": "/dev/shm"}]
+    assert violations(spec) == []

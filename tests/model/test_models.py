@@ -16,6 +16,7 @@ from kaptain_kfp.exceptions import (
     UndefinedModelProperty,
     UnsupportedModelFrameworkException,
 )
+from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 
 GIVEN: dict[str, Any] = {
     "id": "dev/m",
@@ -104,11 +105,19 @@ def test_the_meta_is_a_snapshot(kaptain_home: Path) -> None:
         meta.id = "other"  # type: ignore[misc]
 
 
-def test_a_target_that_is_not_there_yet(kaptain_home: Path, tmp_path: Path) -> None:
+def test_a_kubeflow_that_nobody_can_find(
+    kaptain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     (tmp_path / "t.py").write_text("")
-    config = Config.local(base_dir=str(tmp_path))
-    config.target = "kubeflow"
-    with pytest.raises(ConfigurationError, match=r"'kubeflow'.*isn't supported by this version"):
+    config = Config(
+        None,
+        S3ConfigurationProvider("key", "hush"),
+        base_dir=str(tmp_path),
+        base_model_storage_uri="s3://bucket/models",
+        target="kubeflow",
+    )
+    with pytest.raises(ConfigurationError, match="kfp_host"):
         make(config=config).train({}, workers=1)
 
 

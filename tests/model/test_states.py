@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaptain_kfp.model.states import ModelState, ModelStatus, fold
+from kaptain_kfp.model.states import ModelState, ModelStatus, fold, newer_runs
 from kaptain_kfp.specs import (
     Action,
     BuiltImage,
@@ -184,6 +184,37 @@ def test_the_last_run_is_the_one_that_began_last() -> None:
     assert fold([submitted({}, "a")]).last_run_id == "a"
     assert fold([submitted({}, "a"), submitted({}, "b"), trained("a")]).last_run_id == "b"
     assert fold([submitted({}, "a"), trained("from the UI")]).last_run_id == "from the UI"
+
+
+def test_a_schedule_is_no_run() -> None:
+    scheduled = record("s", "scheduled", "train", task="schedule")
+    assert fold([scheduled]) == ModelStatus()
+    assert fold([submitted({}, "a"), scheduled]).last_run_id == "a"
+    assert newer_runs([scheduled], None) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "newer"),
+    [
+        (None, ["d", "c", "b", "a"]),
+        # b began before a had ended
+        ("a", ["d", "c"]),
+        ("c", ["d"]),
+        ("d", []),
+        ("gone", ["d", "c", "b", "a"]),
+    ],
+)
+def test_which_runs_began_after_the_end_of_one(own: str | None, newer: list[str]) -> None:
+    records = [
+        submitted({}, "a"),
+        submitted({}, "b"),
+        trained("a"),
+        outcome("build", "c"),
+        trained("c"),
+        submitted({}, "d"),
+        record("b", "closed", "train", task="run", error=ERROR),
+    ]
+    assert newer_runs(records, own) == newer
 
 
 GIVEN: list[tuple[str, object, dict[str, str], list[tuple[str, object]]]] = [

@@ -131,6 +131,20 @@ def test_delay_waits_and_then_other_faults_have_their_turn(world: World) -> None
     assert time.monotonic() - begun >= 0.3
 
 
+def test_one_that_waits_long_does_not_keep_the_server(world: World) -> None:
+    world.faults.add(Fault(do="delay", seconds=1000, method="POST"))
+    connection = http.client.HTTPConnection("127.0.0.1", world.server.port, timeout=PATIENCE)
+    with closing(connection):
+        connection.request("POST", "/word", b"x")
+        eventually(lambda: world.faults.pending == (), "it has begun to wait")
+        begun = time.monotonic()
+        world.server.restart()
+        assert time.monotonic() - begun < PATIENCE / 2
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            connection.getresponse()
+    assert world.served == []
+
+
 def test_only_what_fits(world: World) -> None:
     world.faults.add(Fault(do="answer", method="post|put", path=r"word\?a=1", times=None))
     assert world.ask("/word?a=1").status == 200

@@ -19,8 +19,12 @@ __all__ = ["Look", "Lookout", "event_subjects"]
 
 _LINGERS = timedelta(seconds=60)
 """Trouble that is back so soon, as a container that crashes again, was never gone."""
+_RECENT = timedelta(seconds=15)
+"""What held until then may be why it all ended: pods take a moment to go."""
 _FIRST_EVENTS = timedelta(seconds=5)
 _MOST_BETWEEN = timedelta(seconds=300)
+_BY_EVENTS = ("Refused", "Unnoticed", "NoPods", "Volume", "Sandbox")
+"""What only events tell, or their lack: before it counts as a failure, they are asked anew."""
 _NO_CAUSE = ("Suspended", "InitWait", "Sidecar")
 _OVERTIME_SECONDS = 30.0
 """How long after its limit the cluster may take to end a workload itself."""
@@ -109,7 +113,11 @@ class Lookout:
         held = [self._hold(trouble, now) for trouble in troubles(workload, pods, self._events)]
         for one in held:
             limit = self._grace.seconds(one.trouble.name)
-            if limit is not None and (now - one.since).total_seconds() >= limit:
+            if limit is None or (now - one.since).total_seconds() < limit:
+                continue
+            if one.trouble.cause in _BY_EVENTS and events is None:
+                self._ask_at = now  # what was said then may be over by now
+            else:
                 return Look(error=one.trouble.error, crashed=one.trouble.name == "Crash")
         if overdue_seconds(workload, self._limit, now) > _OVERTIME_SECONDS:
             return Look(error=self.explained(overtime(workload, self._limit)))
@@ -124,7 +132,7 @@ class Lookout:
         if not isinstance(error, (WorkloadTimeoutError, InitContainerError)) or self._now is None:
             return error
         for held in self._held.values():
-            if held.trouble.name not in _NO_CAUSE and self._now - held.seen <= _LINGERS:
+            if held.trouble.name not in _NO_CAUSE and self._now - held.seen <= _RECENT:
                 found = held.trouble.error
                 found.message = f"{found.message.rstrip('.')}. In the end: {error.message}"
                 found.log_tail = found.log_tail or error.log_tail

@@ -206,7 +206,7 @@ class Api:
             timeoutSeconds=str(max(1, round(self._settings.window))),
             **query,
         )
-        return self._transport.open(request, silence, sleep)
+        return self._transport.open(request, silence, sleep=sleep)
 
     def changes(self, kind: Kind, stream: Stream) -> Iterator[Change]:
         """Yields the events of a watch until the server ends it.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kaptain_kfp.exceptions import ObjectConflictError, ObjectExistsError
+from kaptain_kfp.exceptions import ObjectConflictError, ObjectExistsError, ObjectNotFoundError
 from kaptain_kfp.local.kinds import kind_of
 
 from ..adoption import check_ours, stamped, the_very
@@ -25,6 +25,8 @@ from .transport import Transport
 from .workloads import owned, pod_labels
 
 __all__ = ["KubernetesCluster"]
+
+_RACES = 3
 
 
 class KubernetesCluster(Cluster):
@@ -71,29 +73,27 @@ class KubernetesCluster(Cluster):
 
     def apply(self, manifest: Manifest) -> ResourceRef:
         """Creates an object, or adopts the one that an earlier try created."""
-        try:
-            return ResourceRef.of(self._api.create(stamped(manifest), self._namespace))
-        except ObjectExistsError:
-            metadata = manifest["metadata"]
-            there = self._api.get(
-                ResourceRef(
-                    manifest["apiVersion"],
-                    manifest["kind"],
-                    metadata.get("namespace", self._namespace),
-                    metadata["name"],
-                )
-            )
-        check_ours(there, manifest)
-        return ResourceRef.of(there)
+        metadata = manifest["metadata"]
+        ref = ResourceRef(
+            manifest["apiVersion"],
+            manifest["kind"],
+            metadata.get("namespace", self._namespace),
+            metadata["name"],
+        )
+        for _ in range(_RACES):
+            try:
+                return ResourceRef.of(self._api.create(stamped(manifest), self._namespace))
+            except ObjectExistsError as error:
+                lost = error
+            # It may have been deleted in between; then it is created after all.
+            with suppress(ObjectNotFoundError):
+                there = self._api.get(ref)
+                check_ours(there, manifest)
+                return ResourceRef.of(there)
+        raise lost
 
     def dry_run(self, manifest: Manifest) -> Manifest:
-        """Returns the object as the cluster would store it, and stores nothing.
-
-        Raises:
-            ObjectExistsError: The name is taken.
-            ObjectInvalidError: The cluster refuses the manifest.
-            AdmissionDeniedError: A quota, Pod Security or a webhook does.
-        """
+        """Returns a new object as the cluster would store it, and stores nothing."""
         return self._api.create(stamped(manifest), self._namespace, dry_run=True)
 
     def get(self, ref: ResourceRef) -> Manifest:
@@ -112,6 +112,10 @@ class KubernetesCluster(Cluster):
             yield sight
         finally:
             sight.close()
+
+    def training_kinds(self) -> Mapping[str, Collection[str]] | None:
+        """Returns the kinds of training jobs that are installed, and the fields of their specs."""
+        return questions.training_kinds(self._transport)
 
     def pods(self, ref: ResourceRef) -> Sequence[Manifest]:
         """Returns the pods of a workload, by name."""
@@ -163,6 +167,30 @@ class KubernetesCluster(Cluster):
             resource: E.g. ``jobs`` or ``pods/log``.
         """
         return questions.allowed(self._transport, self._namespace, verb, group, resource)
+
+    @property
+    def found(self) -> str:
+        """How the credentials were found, e.g. ``kubeconfig ~/.kube/config, context dev``."""
+        return self._transport.access.found
+
+    @property
+    def server(self) -> str:
+        """The URL of the API server."""
+        return str(self._transport.access.configuration.host)
+
+    def server_version(self) -> str:
+        """Returns the version of the API server, e.g. ``v1.31.2``."""
+        return questions.server_version(self._transport)
+
+    def served_versions(self, resource: str) -> Sequence[str]:
+        """Returns in which versions the cluster has a resource; none where it isn't installed.
+
+        Everybody may ask that, other than for CustomResourceDefinitions.
+
+        Args:
+            resource: E.g. ``tfjobs.kubeflow.org``.
+        """
+        return questions.served_versions(self._transport, resource)
 
     def custom_resources(self) -> Mapping[str, Sequence[str]]:
         """Returns the installed CustomResourceDefinitions: name → versions that are served.

@@ -20,6 +20,7 @@ from .requests import Request, request_for
 from .settings import Pauses, Settings
 from .streams import StreamBrokenError
 from .transport import Transport
+from .troubles import TIMEOUT
 from .workloads import begun, crashed, ended, instance, main_container
 
 __all__ = ["Logs"]
@@ -48,27 +49,28 @@ class Logs:
         pod = self._cluster.get(ref)
         position = Position()
         pauses = Pauses(self._settings.longest_pause)
-        heard = time.monotonic()
+        endurance = _Endurance(self._settings.outage if follow else self._settings.patience)
         while True:
             taken = position.taken
             try:
-                if follow and not begun(pod):
-                    pod = self._cluster.wait(ref, lambda found: begun(found) or ended(found))
+                pod = self._begun(ref, pod) if follow else pod
                 over = not follow or ended(pod)
                 yield from self._read(pod, position, over)
                 if over:
                     return
                 pod = self._after(ref, pod)
-                heard = time.monotonic()
+                endurance.renew()
             except ObjectNotFoundError:
                 return
-            except StreamBrokenError:
-                heard = time.monotonic()
-            except ClusterUnavailableError:
-                if not follow or time.monotonic() - heard > self._settings.outage:
-                    raise
+            except StreamBrokenError as broken:
+                # One that has nothing to say is no trouble.
+                if not (follow and broken.silent) and position.taken == taken:
+                    endurance.spend(_breaking(ref))
+            except ClusterUnavailableError as error:
+                endurance.spend(error)
             if position.taken > taken:
                 pauses.reset()
+                endurance.renew()
             if not ended(pod):
                 time.sleep(pauses.next())
 
@@ -93,10 +95,16 @@ class Logs:
         request = self._request(pod).asking(
             timestamps="true", follow=None if over else "true", sinceTime=position.since
         )
+        # A kubelet that waits for the first line sends nothing at all before it.
+        silence = self._settings.read if over else self._settings.log_silence
         try:
-            stream = self._transport.open(request, self._settings.log_silence)
+            stream = self._transport.open(request, silence, late=not over)
         except ObjectInvalidError:
             return  # The container has none: it is waiting to start, or never did.
+        except ClusterUnavailableError as error:
+            if error.reason == TIMEOUT and error.code is None:
+                raise StreamBrokenError(silent=True) from None
+            raise
         try:
             for line in stream.lines():
                 if not over and not line.endswith(b"\n"):
@@ -106,6 +114,12 @@ class Logs:
                     yield text
         finally:
             stream.release()
+
+    def _begun(self, ref: ResourceRef, pod: Manifest) -> Manifest:
+        """Returns the pod once its log begins, or never will."""
+        if begun(pod):
+            return pod
+        return self._cluster.wait(ref, lambda found: begun(found) or ended(found))
 
     def _after(self, ref: ResourceRef, pod: Manifest) -> Manifest:
         """Returns the pod after its log ended: over, started again, or, if it was cut, as before.
@@ -126,3 +140,33 @@ class Logs:
             "get", kind_of("Pod"), metadata["namespace"], metadata["name"], part="log"
         )
         return request.asking(container=main_container(pod))
+
+
+class _Endurance:
+    """For how long trouble is borne.
+
+    Args:
+        seconds: Since all was well the last time.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.renew()
+
+    def renew(self) -> None:
+        """Tells that all is well."""
+        self._well = time.monotonic()
+
+    def spend(self, error: ClusterUnavailableError) -> None:
+        """Raises the error if it was borne for long enough."""
+        if time.monotonic() - self._well > self._seconds:
+            raise error
+
+
+def _breaking(ref: ResourceRef) -> ClusterUnavailableError:
+    return ClusterUnavailableError(
+        f"The log of {ref} breaks off again and again.",
+        resource=str(ref),
+        reason="Broken",
+        hint="See whether the pod's node is well, and what lies between.",
+    )

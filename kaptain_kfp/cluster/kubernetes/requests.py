@@ -39,6 +39,7 @@ class Request:
         body: What is sent, as JSON.
         content_type: What `body` is.
         resource: The object as messages call it, e.g. ``Job/mnist``.
+        at: The path, where it is none of objects.
     """
 
     verb: Verb
@@ -51,6 +52,7 @@ class Request:
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     content_type: str = "application/json"
     resource: str = ""
+    at: str = ""
 
     @property
     def method(self) -> str:
@@ -65,7 +67,7 @@ class Request:
             words += ["namespaces", quote(self.namespace, safe="")]
         words += [self.kind.plural]
         words += [quote(word, safe="") for word in (self.name, self.part) if word]
-        path = "/".join(words)
+        path = self.at or "/".join(words)
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
     def asking(self, **query: str | None) -> Request:

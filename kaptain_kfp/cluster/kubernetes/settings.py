@@ -19,7 +19,8 @@ class Settings:
         longest_pause: Between two tries, whatever the server asks for.
         window: After this long a watch is ended by the server, and begun again.
         silence: After this long without a word, not even a bookmark, a watch counts as dead: a
-            server says something about once a minute.
+            server says something about once a minute. Where it was only at rest, twice as long
+            is waited the next time.
         log_silence: The same for a log, which may really have nothing to say.
         outage: How long a watch or a log bears a server that is away.
         settling: How long the status of a container may lag behind the end of its log.

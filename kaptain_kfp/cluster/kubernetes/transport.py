@@ -55,7 +55,7 @@ class Transport:
     def __init__(self, find: Callable[[], Access], settings: Settings) -> None:
         self._find = find
         self._settings = settings
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may ask, too
         self._warned: set[str] = set()
         self._way = _Way(find())
 
@@ -82,8 +82,8 @@ class Transport:
         Raises:
             ClusterError: What the server, or the way to it, made of it.
         """
-        response = self._insist(request, patience, read, time.sleep, whole=True)
-        return bytes(response.data)
+        timeout = self._timeout() if read is None else urllib3.Timeout(total=read)
+        return bytes(self._insist(request, patience, timeout, time.sleep, whole=True).data)
 
     def ask(self, request: Request, **limits: float | None) -> dict[str, Any]:
         """Returns the JSON object that answers a request; arguments as for `send`."""
@@ -102,7 +102,12 @@ class Transport:
         )
 
     def open(
-        self, request: Request, silence: float, sleep: Callable[[float], object] = time.sleep
+        self,
+        request: Request,
+        silence: float,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+        late: bool = False,
     ) -> Stream:
         """Returns an answer that comes bit by bit.
 
@@ -110,15 +115,17 @@ class Transport:
             request: What to ask.
             silence: Seconds after which a stream that says nothing counts as broken.
             sleep: How to pause between tries.
+            late: The answer may only begin when there is something to say; else at once.
         """
-        response = self._insist(request, None, None, sleep, whole=False)
+        timeout = self._timeout(silence if late else None)
+        response = self._insist(request, None, timeout, sleep, whole=False)
         return Stream(response, silence)
 
     def _insist(
         self,
         request: Request,
         patience: float | None,
-        read: float | None,
+        timeout: urllib3.Timeout,
         sleep: Callable[[float], object],
         *,
         whole: bool,
@@ -129,7 +136,7 @@ class Transport:
         renewed = False
         while True:
             way = self._way
-            answer = self._try(way, request, self._timeout(read), whole)
+            answer = self._try(way, request, timeout, whole)
             if not isinstance(answer, _Failure):
                 return answer
             if answer.error.code == _UNAUTHORISED and not renewed:
@@ -159,10 +166,9 @@ class Transport:
             asked_for=_retry_after(response.headers),
         )
 
-    def _timeout(self, read: float | None) -> urllib3.Timeout:
-        if read is None:
-            return urllib3.Timeout(connect=self._settings.connect, read=self._settings.read)
-        return urllib3.Timeout(total=read)
+    def _timeout(self, read: float | None = None) -> urllib3.Timeout:
+        wanted = self._settings.read if read is None else read
+        return urllib3.Timeout(connect=self._settings.connect, read=wanted)
 
     def _renew(self, used: _Way) -> None:
         """Reads the credentials again, unless another thread just did."""

@@ -10,7 +10,10 @@ import urllib3.exceptions as network
 
 from kaptain_kfp.exceptions import ClusterUnavailableError
 
-__all__ = ["trouble"]
+__all__ = ["TIMEOUT", "trouble"]
+
+TIMEOUT = "Timeout"
+"""The reason of an error whose server is there, but didn't answer in time."""
 
 
 def trouble(error: network.HTTPError, configuration: Any, resource: str) -> ClusterUnavailableError:
@@ -33,7 +36,7 @@ def trouble(error: network.HTTPError, configuration: Any, resource: str) -> Clus
         return ClusterUnavailableError(
             f"The API server {place} took the request, but doesn't answer.",
             resource=resource,
-            reason="Timeout",
+            reason=TIMEOUT,
             hint="Try again; if that lasts, ask who runs the cluster.",
         )
     refused = isinstance(error, network.NewConnectionError)  # to the library a kind of timeout
@@ -41,7 +44,7 @@ def trouble(error: network.HTTPError, configuration: Any, resource: str) -> Clus
         return ClusterUnavailableError(
             f"The API server {place} can't be reached: no connection in time.",
             resource=resource,
-            reason="Timeout",
+            reason="NoConnection",
             hint="See whether a firewall or a VPN is between.",
         )
     return ClusterUnavailableError(

@@ -74,6 +74,9 @@ class Plan:
         status: The object's new status; None leaves it.
         events: What to write about it; only together with what they tell of.
         requeue_at: When to look again, though nothing changes.
+        refusal: The reason of the event that is written instead of `events` where the namespace
+            doesn't allow a child. Nothing further is made then.
+        refused_status: The object's new status then; None for `status`.
     """
 
     create: tuple[Manifest, ...] = ()
@@ -81,6 +84,8 @@ class Plan:
     status: Manifest | None = None
     events: tuple[EventNote, ...] = ()
     requeue_at: datetime | None = None
+    refusal: str = "FailedCreate"
+    refused_status: Manifest | None = None
 
 
 class Controller(Protocol):

@@ -114,7 +114,9 @@ class ReplicaController(ABC):
         missing = [r for r in replicas if _name(manifest, r) not in known]
         if missing:
             created = tuple(self._service(manifest, replica) for replica in missing)
-            return Plan(create=created, status=status, requeue_at=over)
+            return Plan(
+                create=created, status=status, requeue_at=over, refusal="FailedCreateService"
+            )
         addresses = self._addresses(manifest, replicas, services)
         there = {pod["metadata"]["name"] for pod in pods}
         made = tuple(
@@ -128,7 +130,9 @@ class ReplicaController(ABC):
             EventNote("SuccessfulCreatePod", f"Created pod: {pod['metadata']['name']}")
             for pod in made
         )
-        return Plan(create=made, status=status, events=events, requeue_at=over)
+        return Plan(
+            create=made, status=status, events=events, requeue_at=over, refusal="FailedCreatePod"
+        )
 
     def replicas(self, manifest: Manifest) -> list[Replica]:
         """Returns the replicas that a job asks for, the deciding one first."""

@@ -93,8 +93,8 @@ def _at_work(job: Manifest, count: _Count, now: datetime) -> Plan:
     events = tuple(
         EventNote("SuccessfulCreate", f"Created pod: {pod['metadata']['name']}") for pod in created
     )
-    status["active"] = len(count.active) + len(created)
-    return Plan(create=created, status=_tidy(status), events=events, requeue_at=over)
+    grown = _tidy({**status, "active": len(count.active) + len(created)})
+    return Plan(create=created, status=grown, events=events, requeue_at=over, refused_status=status)
 
 
 @dataclass(frozen=True)

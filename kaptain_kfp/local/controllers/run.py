@@ -3,7 +3,11 @@
 The executor says by its exit code how the pipeline ended. An executor that was killed, or whose
 machine restarted, has said nothing: another one takes the run up again, and its steps find the work
 that they had begun by its name. A run that is to be cancelled loses its executor and all workloads
-that carry its id; one that failed loses those that still run.
+that carry its id; one that failed loses those that still run. With ``spec.keepWorkloads`` these are
+left alone, as a Kubeflow leaves them.
+
+A run that is over begins again when ``spec.retries`` is raised: with executors of its own, that
+find what the earlier ones left in the run's folder.
 """
 
 from __future__ import annotations
@@ -15,11 +19,20 @@ from typing import Any
 
 from . import EventNote, Manifest, Plan, Ref, controller_reference, time_text
 
-__all__ = ["CONTROLLER", "EXECUTOR_LABEL", "FINAL_STATES", "RUN_LABEL", "RunController"]
+__all__ = [
+    "CONTROLLER",
+    "EXECUTOR_LABEL",
+    "FINAL_STATES",
+    "RETRY_LABEL",
+    "RUN_LABEL",
+    "RunController",
+]
 
 RUN_LABEL = "kaptain-kfp/run"
 EXECUTOR_LABEL = "pipeline/runid"
 """On the pods that execute pipelines, as Kubeflow Pipelines labels its own."""
+RETRY_LABEL = "kaptain-kfp/retry"
+"""On executors of a run that began again: which time it was."""
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED")
 
 _WORKLOADS = ("Job", "TFJob", "PyTorchJob", "TrainJob", "Experiment")
@@ -39,15 +52,18 @@ class RunController:
         return dict.fromkeys((*_WORKLOADS, "Pod"), selector)
 
     def finished(self, manifest: Manifest) -> bool:
-        """A Run is over in one of its final states."""
-        return (manifest.get("status") or {}).get("state") in FINAL_STATES
+        """A Run is over in one of its final states, unless it is to begin again."""
+        over = (manifest.get("status") or {}).get("state") in FINAL_STATES
+        return over and _begun(manifest) >= _retries(manifest)
 
     def reconcile(self, manifest: Manifest, children: Sequence[Manifest], now: datetime) -> Plan:
         """Plans one Run."""
         if "deletionTimestamp" in manifest["metadata"] or self.finished(manifest):
             return Plan()
-        executors = [child for child in children if _is_executor(child)]
+        executors = [child for child in children if _executes(child, manifest)]
         workloads = [child for child in children if not _is_executor(child)]
+        if manifest["spec"].get("keepWorkloads"):
+            workloads = []
         if manifest["spec"].get("terminate"):
             return _cancelled(manifest, executors, workloads, now)
         return _executing(manifest, executors, workloads, now)
@@ -127,21 +143,41 @@ def _finished(
 
 def _status(run: Manifest, state: str, now: datetime) -> dict[str, Any]:
     status = deepcopy(dict(run.get("status") or {}))
+    if _begun(run) < _retries(run):
+        status["retries"] = _retries(run)
+        status.pop("finishedAt", None)
+        status.pop("error", None)
+    if status.get("state") != state or not status.get("stateHistory"):
+        history = status.get("stateHistory", [])
+        status["stateHistory"] = [*history, {"state": state, "time": time_text(now)}]
     status["state"] = state
     status.setdefault("startedAt", time_text(now))
     return status
 
 
+def _retries(run: Manifest) -> int:
+    """How often the run was asked to begin again."""
+    return int(run["spec"].get("retries", 0))
+
+
+def _begun(run: Manifest) -> int:
+    """How often it did so."""
+    return int((run.get("status") or {}).get("retries", 0))
+
+
 def _executor(run: Manifest, attempt: int) -> Manifest:
     template = run["spec"]["template"]
-    name = run["metadata"]["name"]
+    name, retries = run["metadata"]["name"], _retries(run)
+    labels = {**template.get("metadata", {}).get("labels", {}), EXECUTOR_LABEL: name}
+    if retries:
+        labels[RETRY_LABEL] = str(retries)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": f"{name}-executor-{attempt}",
+            "name": f"{name}-executor-{f'{retries}-' if retries else ''}{attempt}",
             "namespace": run["metadata"]["namespace"],
-            "labels": {**template.get("metadata", {}).get("labels", {}), EXECUTOR_LABEL: name},
+            "labels": labels,
             "ownerReferences": [controller_reference(run)],
         },
         "spec": deepcopy(dict(template["spec"])),
@@ -150,6 +186,12 @@ def _executor(run: Manifest, attempt: int) -> Manifest:
 
 def _is_executor(child: Manifest) -> bool:
     return child["kind"] == "Pod" and EXECUTOR_LABEL in child["metadata"].get("labels", {})
+
+
+def _executes(child: Manifest, run: Manifest) -> bool:
+    """Whether it is one of the executors since the run began last."""
+    labels = child["metadata"].get("labels", {})
+    return _is_executor(child) and labels.get(RETRY_LABEL, "0") == str(_retries(run))
 
 
 def _attempt(executor: Manifest) -> int:

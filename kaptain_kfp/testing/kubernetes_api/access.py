@@ -128,7 +128,9 @@ def refused(user: User, verb: str, target: Target) -> Answer | None:
 def review(user: User, sent: Mapping[str, Any]) -> Answer:
     """Answers the question whether the asking user may do something."""
     spec = sent.get("spec") or {}
-    asked = spec.get("resourceAttributes") or {}
+    asked = spec.get("resourceAttributes") or {} if isinstance(spec, dict) else spec
+    if not isinstance(asked, dict):
+        return refusal(400, "spec.resourceAttributes must be an object")
     resource = asked.get("resource") or ""
     if asked.get("subresource"):
         resource += f"/{asked['subresource']}"

@@ -11,7 +11,7 @@ from kaptain_kfp.local.kinds import KINDS, Kind, kind_of
 from kaptain_kfp.local.objects import Objects
 
 from ..schemas import Schemas
-from . import access, discovery
+from . import access, discovery, openapi
 from .access import Access, User
 from .answers import NO_SUCH_PAGE, Answer, failure, text
 from .calls import Call, manifest_of
@@ -69,6 +69,7 @@ class KubernetesApi:
         self._objects = objects
         self._rights = rights
         self._installed = installed
+        self._schemas = schemas
         self._resources = Resources(objects, schemas)
 
     def answer(self, call: Call) -> Answer | Watch | Log:
@@ -78,6 +79,8 @@ class KubernetesApi:
             return access.unauthorized()
         kinds = self._installed.kinds()
         said = discovery.about(call.path, kinds) if call.method == "GET" else None
+        if said is None and call.method == "GET":
+            said = openapi.document(call.path, kinds, self._schemas)
         if said is not None:
             return said
         target = target_of(call.path)

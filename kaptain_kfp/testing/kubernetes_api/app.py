@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -23,14 +24,13 @@ from ..requests import CountingMiddleware, Requests
 from .answers import Answer, failure, refusal
 from .api import KubernetesApi
 from .calls import Call
-from .logs import LineTimes, Log, read_log
+from .logs import LineTimes, Log, has_ended, read_log
 from .paths import asked
 from .watches import EXPIRED, Listener, Watch, Watcher
 
 __all__ = ["KubernetesApp", "application"]
 
 _LOG = logging.getLogger("kaptain-testing")
-_OVER = ("Succeeded", "Failed")
 
 
 class KubernetesApp:
@@ -58,6 +58,7 @@ class KubernetesApp:
         self._settings = settings
         self._bookmark_seconds = bookmark_seconds
         self._times = LineTimes()
+        self._one_at_a_time = threading.Lock()
         self._watcher: Watcher
 
     @asynccontextmanager
@@ -92,26 +93,28 @@ class KubernetesApp:
         answer = self._api.answer(call)
         if isinstance(answer, Answer) and call.method != "GET" and answer.status < 400:
             try:
-                ensure_supervisor(self._home, self._settings)
+                self._ensure_supervisor()
             except ClusterUnavailableError as error:
                 return failure(error)
         return answer
 
     def _ended(self, log: Log) -> bool:
-        """Returns whether a pod writes nothing more to its log."""
+        """Returns whether nothing more comes into a log."""
         try:
-            pod = self._objects.get("Pod", log.pod, log.namespace)
+            return has_ended(self._objects.get("Pod", log.pod, log.namespace), log)
         except ObjectNotFoundError:
             return True
-        phase = (pod.get("status") or {}).get("phase")
-        return pod["metadata"]["uid"] != log.uid or phase in _OVER
 
     def _look_after(self) -> None:
         """Has a supervisor go on where one was killed."""
         try:
-            ensure_supervisor(self._home, self._settings)
+            self._ensure_supervisor()
         except ClusterUnavailableError as error:
             _LOG.warning("%s", error)
+
+    def _ensure_supervisor(self) -> None:
+        with self._one_at_a_time:
+            ensure_supervisor(self._home, self._settings)
 
 
 def application(app: KubernetesApp, faults: Faults, requests: Requests) -> ASGIApp:

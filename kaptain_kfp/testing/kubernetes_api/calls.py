@@ -122,7 +122,7 @@ def manifest_of(call: Call, kind: Kind) -> dict[str, Any]:
         sent = {"kind": kind.kind, "apiVersion": kind.api_version, **named}
     for key, word in (("kind", "Kind"), ("apiVersion", "apiVersion")):
         if not sent.get(key):
-            raise errors.bad_request(f"Object '{word}' is missing in '{json.dumps(sent)}'")
+            raise errors.bad_request(f"Object '{word}' is missing")
     if not isinstance(sent.get("metadata") or {}, dict):
         raise errors.bad_request(f"the metadata of a {kind.kind} must be an object")
     return sent
@@ -165,18 +165,19 @@ def deletion_of(call: Call) -> Deletion:
         ObjectInvalidError: It can't be read, or asks for what isn't known.
     """
     options: Mapping[str, Any] = call.arguments
+    dry_run = call.dry_run
     if call.body.strip():
         options = _json(call.body, "DeleteOptions")
-        dry = options.get("dryRun") or [""]
-        dry_run = call._dry(str(dry[0]))
-    else:
-        dry_run = call.dry_run
+        words = options.get("dryRun") or [""]
+        dry_run = call._dry(str(words[0] if isinstance(words, list) else words))
     policy = options.get("propagationPolicy") or None
     if policy not in (None, *_POLICIES):
         known = ", ".join(f'"{word}"' for word in (*_POLICIES, "nil"))
         message = f'Unsupported value: "{policy}": supported values: {known}'
         raise call._unsupported("propagationPolicy", message)
     wanted = options.get("preconditions") or {}
+    if not isinstance(wanted, dict):
+        raise errors.bad_request("preconditions must be an object")
     return Deletion(
         propagation=policy,
         grace_seconds=_whole(options.get("gracePeriodSeconds"), "gracePeriodSeconds"),
@@ -217,8 +218,9 @@ def _json(body: bytes, wanted: str) -> dict[str, Any]:
 def _yaml(body: bytes, wanted: str) -> dict[str, Any]:
     try:
         return _an_object(yaml.safe_load(body), wanted)
-    except yaml.YAMLError as error:
-        raise _unrecognized(wanted, f"yaml: {error}") from None
+    except yaml.YAMLError:
+        # Never YAML's own words, which show what was sent.
+        raise _unrecognized(wanted, "it isn't YAML") from None
 
 
 def _an_object(value: Any, wanted: str) -> dict[str, Any]:

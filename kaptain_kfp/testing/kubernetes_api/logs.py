@@ -16,11 +16,16 @@ from starlette.concurrency import run_in_threadpool
 from kaptain_kfp.local import errors
 from kaptain_kfp.local.controllers import parse_time
 
-__all__ = ["LineTimes", "Log", "log_of", "read_log"]
+__all__ = ["LineTimes", "Log", "has_ended", "log_of", "read_log"]
 
 Object = Mapping[str, Any]
 
 _CHUNK = 1 << 16
+_WAITS = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+"""How a kubelet puts the reasons of waiting into words; else it names them."""
 _EPOCH = "1970-01-01T00:00:00Z"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
 
@@ -41,6 +46,7 @@ class Log:
             when it is read first has that of the container's start, what is followed that of its
             arrival.
         started: When the container was started.
+        container: Which it is; all containers of a pod have one log file.
     """
 
     namespace: str
@@ -52,6 +58,7 @@ class Log:
     since: datetime | None
     stamped: bool
     started: datetime
+    container: str = ""
 
 
 def log_of(pod: Object, query: Mapping[str, str], now: datetime) -> Log | None:
@@ -63,16 +70,14 @@ def log_of(pod: Object, query: Mapping[str, str], now: datetime) -> Log | None:
     name = _container(pod, query.get("container") or "")
     if not pod["spec"].get("nodeName"):
         return None
-    started = _started(pod, name)
-    if _flag(query, "previous"):
-        raise errors.bad_request(
-            f'previous terminated container "{name}" in pod "{pod["metadata"]["name"]}" not found'
-        )
+    previous = _flag(query, "previous")
+    started = _started(pod, name, previous)
     return Log(
         namespace=pod["metadata"]["namespace"],
         pod=pod["metadata"]["name"],
         uid=pod["metadata"]["uid"],
-        follow=_flag(query, "follow"),
+        container=name,
+        follow=_flag(query, "follow") and not previous,
         tail=_number(query, "tailLines"),
         limit=_number(query, "limitBytes"),
         since=_since(query, now),
@@ -103,10 +108,12 @@ class LineTimes:
                 stamps.append(seen[bisect_left(seen, start, key=lambda known: known[0])][1])
         return stamps
 
-    def position(self, uid: str, since: datetime) -> int:
-        """Returns where the lines begin that weren't there before a moment."""
+    def position(self, uid: str, since: datetime) -> int | None:
+        """Returns where the lines begin that weren't there before a moment; None if unknown."""
         with self._lock:
-            return max((end for end, at in self._seen.get(uid, ()) if at < since), default=0)
+            if uid not in self._seen:
+                return None
+            return max((end for end, at in self._seen[uid] if at < since), default=0)
 
 
 async def read_log(
@@ -169,10 +176,11 @@ def _begin(log: Log, path: Path, times: LineTimes) -> int:
         found = path.stat()
     except FileNotFoundError:
         return 0
-    if log.since is not None and found.st_mtime < log.since.timestamp():
-        return found.st_size
     if log.since is not None:
-        return times.position(log.uid, log.since)
+        # Of a log that nobody read yet only the time of the whole file is known.
+        old = found.st_mtime < log.since.timestamp()
+        position = times.position(log.uid, log.since)
+        return (found.st_size if old else 0) if position is None else position
     return 0 if log.tail is None else _tail(path, found.st_size, log.tail)
 
 
@@ -223,19 +231,35 @@ def _container(pod: Object, wanted: str) -> str:
     raise errors.bad_request(f"a container name must be specified for pod {name}, {choice}")
 
 
-def _started(pod: Object, name: str) -> datetime:
-    """Returns when a container was started; raises where it wasn't yet."""
-    status = pod.get("status") or {}
-    known = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    found: Object = next((container for container in known if container["name"] == name), {})
-    state = found.get("state") or {}
-    run = state.get("running") or state.get("terminated")
+def has_ended(pod: Object, log: Log) -> bool:
+    """Returns whether nothing more comes into a log."""
+    if pod["metadata"]["uid"] != log.uid:
+        return True
+    return "running" not in (_status_of(pod, log.container).get("state") or {})
+
+
+def _started(pod: Object, name: str, previous: bool) -> datetime:
+    """Returns when a container was started, the one before it for `previous`.
+
+    Raises:
+        ObjectInvalidError: It wasn't yet.
+    """
+    found = _status_of(pod, name)
+    state, last = found.get("state") or {}, (found.get("lastState") or {}).get("terminated")
+    whose = f'container "{name}" in pod "{pod["metadata"]["name"]}"'
+    run = last if previous else state.get("running") or state.get("terminated") or last
+    if run is None and previous:
+        raise errors.bad_request(f"previous terminated {whose} not found")
     if run is None:
         reason = (state.get("waiting") or {}).get("reason") or "ContainerCreating"
-        raise errors.bad_request(
-            f'container "{name}" in pod "{pod["metadata"]["name"]}" is waiting to start: {reason}'
-        )
-    return parse_time(run.get("startedAt") or status.get("startTime") or _EPOCH)
+        raise errors.bad_request(f"{whose} is waiting to start: {_WAITS.get(reason, reason)}")
+    return parse_time(run.get("startedAt") or _EPOCH)
+
+
+def _status_of(pod: Object, name: str) -> Object:
+    status = pod.get("status") or {}
+    known = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return next((container for container in known if container["name"] == name), {})
 
 
 def _since(query: Mapping[str, str], now: datetime) -> datetime | None:

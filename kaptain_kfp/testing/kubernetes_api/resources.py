@@ -12,12 +12,13 @@ from kaptain_kfp.exceptions import ClusterError, ObjectNotFoundError, ResourceEx
 from kaptain_kfp.local import errors
 from kaptain_kfp.local.kinds import KINDS, Kind
 from kaptain_kfp.local.objects import Admit, Objects, Page
+from kaptain_kfp.local.podsecurity import violations_text
 from kaptain_kfp.local.views import restarted
 
 from ..schemas import Schemas
 from .answers import Answer, deleted, failure, list_of, refusal
 from .calls import Call, Deletion, check_kind, deletion_of, manifest_of, patch_of
-from .fields import prune_unknown, repeated_fields
+from .fields import repeated_fields, shape
 from .paths import Target
 
 __all__ = ["Resources"]
@@ -71,10 +72,11 @@ class Resources:
 
     def _create(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Answer:
         sent = _received(kind, target, call, warnings)
-        if kind.namespaced:
-            self._objects.get("Namespace", target.namespace or "")
+        namespace = self._objects.get("Namespace", target.namespace) if target.namespace else None
         admit = self._admission(kind, target, call, warnings)
-        return Answer(201, self._objects.create(sent, dry_run=call.dry_run, admit=admit))
+        made = self._objects.create(sent, dry_run=call.dry_run, admit=admit)
+        warnings.extend(_security_warnings(kind, made, namespace))
+        return Answer(201, made)
 
     def _update(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Answer:
         sent = _received(kind, target, call, warnings)
@@ -109,24 +111,20 @@ class Resources:
         return Answer(200, changed)
 
     def _admission(self, kind: Kind, target: Target, call: Call, warnings: list[str]) -> Admit:
-        """Returns what lets the schema of the kind have its say."""
+        """Returns what lets the fields and the schema of the kind have their say."""
         status, validation = target.subresource == "status", call.validation
 
-        def by_schema(sent: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+        def admit(sent: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+            made = deepcopy(sent)
+            unknown = [f'unknown field "{path}"' for path in shape(kind, made)]
+            _complain(kind, call, unknown, warnings)
             admission = self._schemas.admit(
-                sent, before=before, status=status, validation=validation
+                made, before=before, status=status, validation=validation
             )
             warnings.extend(admission.warnings)
             return admission.object
 
-        def by_fields(sent: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
-            made = deepcopy(sent)
-            _complain(
-                kind, call, [f'unknown field "{f}"' for f in prune_unknown(kind, made)], warnings
-            )
-            return made
-
-        return by_schema if kind.custom else by_fields
+        return admit
 
     def _list(self, kind: Kind, target: Target, call: Call) -> Answer:
         query = call.arguments
@@ -212,6 +210,17 @@ def _received(kind: Kind, target: Target, call: Call, warnings: list[str]) -> di
             )
         metadata["namespace"] = target.namespace
     return {**sent, "metadata": metadata}
+
+
+def _security_warnings(
+    kind: Kind, made: Mapping[str, Any], namespace: Mapping[str, Any] | None
+) -> list[str]:
+    """Returns what the namespace warns of in a Pod, or in the pods of a Job."""
+    if kind.kind not in ("Job", "Pod"):
+        return []
+    spec = made["spec"]["template"]["spec"] if kind.kind == "Job" else made["spec"]
+    text = violations_text(spec, namespace, "warn")
+    return [f"would {text}"] if text else []
 
 
 def _complain(kind: Kind, call: Call, troubles: Sequence[str], warnings: list[str]) -> None:

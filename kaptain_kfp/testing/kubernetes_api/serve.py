@@ -13,10 +13,16 @@ from kaptain_kfp.exceptions import ObjectExistsError
 from kaptain_kfp.local.client import ensure_supervisor
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
-from kaptain_kfp.local.supervisor import CONTROLLERS_VARIABLE, IDLE_VARIABLE, KUBELET_VARIABLE
+from kaptain_kfp.local.supervisor import (
+    CONTROLLERS_VARIABLE,
+    IDLE_VARIABLE,
+    KUBELET_VARIABLE,
+    PULL_VARIABLE,
+)
 
 from ..faults import Faults
 from ..homes import end_supervisor
+from ..pulled_images import PULL
 from ..requests import Requests
 from ..schemas import Schemas
 from ..server import HttpServer
@@ -27,6 +33,8 @@ from .app import KubernetesApp, application
 __all__ = ["KubernetesFace", "serve_kubernetes"]
 
 _BOOKMARK_SECONDS = 60.0
+_WITHOUT_OPERATORS = ("Job", "Run", "RecurringRun")
+"""What is looked after, still: a cluster's own work, and pipelines, which no operator runs."""
 _IDLE_SECONDS = 600.0
 
 
@@ -62,14 +70,15 @@ class KubernetesFace:
         self._written: list[Path] = []
         self.kubeconfig = self.kubeconfig_of(token)
 
-    def kubeconfig_of(self, token: str | None) -> Path:
+    def kubeconfig_of(self, token: str | None, namespace: str = "default") -> Path:
         """Writes a file with which clients find it; it goes when the server does.
 
         Args:
             token: What they show; None for nothing.
+            namespace: Where they work: a step's pod knows its own.
         """
         path = self.home / f"kubeconfig-{self._server.port}-{len(self._written)}.json"
-        _write_kubeconfig(path, self.url, token)
+        _write_kubeconfig(path, self.url, token, namespace)
         self._written.append(path)
         return path
 
@@ -105,6 +114,7 @@ def serve_kubernetes(
     home: Path,
     *,
     kubelet: bool = True,
+    pull: bool = False,
     operators: bool = True,
     crds: Path | None = None,
     port: int = 0,
@@ -118,6 +128,8 @@ def serve_kubernetes(
     Args:
         home: The folder of the local world; made where it is missing.
         kubelet: False: the controllers work, but no pod becomes a process.
+        pull: True: pods run the images that a registry has, see `testing.pulled_images`; else
+            those that were built in the home.
         operators: False: Jobs are looked after, but custom objects stay as they are sent.
         crds: A folder with CustomResourceDefinitions, whose schemas objects are held to.
         port: Where; 0 for one that is free.
@@ -138,8 +150,10 @@ def serve_kubernetes(
     objects = Objects(home)
     schemas = Schemas() if crds is None else Schemas.load(crds)
     settings = {KUBELET_VARIABLE: "on" if kubelet else "off", IDLE_VARIABLE: str(_IDLE_SECONDS)}
+    if pull:
+        settings[PULL_VARIABLE] = PULL
     if not operators:
-        settings[CONTROLLERS_VARIABLE] = "Job"
+        settings[CONTROLLERS_VARIABLE] = ",".join(_WITHOUT_OPERATORS)
     access, installed = Access(tokens), Installed(without)
     faults, requests = Faults(), Requests()
     api = KubernetesApi(objects, access, installed, schemas)
@@ -173,7 +187,7 @@ def _make_namespace(objects: Objects, name: str) -> None:
         objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
-def _write_kubeconfig(path: Path, url: str, token: str | None) -> None:
+def _write_kubeconfig(path: Path, url: str, token: str | None, namespace: str) -> None:
     user: dict[str, Any] = {"token": token} if token else {}
     config = {
         "apiVersion": "v1",
@@ -183,7 +197,7 @@ def _write_kubeconfig(path: Path, url: str, token: str | None) -> None:
         "contexts": [
             {
                 "name": "kaptain",
-                "context": {"cluster": "kaptain", "user": "kaptain", "namespace": "default"},
+                "context": {"cluster": "kaptain", "user": "kaptain", "namespace": namespace},
             }
         ],
         "current-context": "kaptain",

@@ -89,8 +89,13 @@ class Schemas:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds that have a schema."""
+        """The kinds that have one."""
         return tuple(made.kind for made in self._by_kind.values())
+
+    def schema_of(self, kind: Kind) -> Schema | None:
+        """Returns the schema of a kind, or None where it has none."""
+        found = self._by_kind.get((kind.api_version, kind.kind))
+        return None if found is None else found.schema
 
     @property
     def unsupported_rules(self) -> tuple[str, ...]:
@@ -120,22 +125,28 @@ class Schemas:
         Raises:
             ObjectInvalidError: It has unknown fields (code 400), or breaks its schema (422).
         """
-        found = self._by_kind.get((str(manifest.get("apiVersion")), str(manifest.get("kind"))))
+        word = (str(manifest.get("apiVersion")), str(manifest.get("kind")))
         sent = deepcopy(dict(manifest))
-        if found is None:
+        if word not in self._by_kind:
             return Admission(sent)
-        unknown = [f'unknown field "{path}"' for path in prune(found.schema, sent)]
-        if unknown and validation == "Strict":
-            raise errors.cannot_decode(found.kind, f"strict decoding error: {', '.join(unknown)}")
+        found = self._by_kind[word]
+        warnings = _unknown(found, sent, validation)
         fill_defaults(found.schema, sent)
         made = _merged(found.kind, sent, before, status)
         causes = list(_causes(found, made, ABSENT if before is None else before))
         if causes:
             name = (made.get("metadata") or {}).get("name", "")
-            raise errors.all_invalid(
-                found.kind, name, [(c.field, c.message, c.reason) for c in causes]
-            )
-        return Admission(made, tuple(unknown) if validation == "Warn" else ())
+            told = [(cause.field, cause.message, cause.reason) for cause in causes]
+            raise errors.all_invalid(found.kind, name, told)
+        return Admission(made, warnings)
+
+
+def _unknown(found: _Definition, sent: Object, validation: Validation) -> tuple[str, ...]:
+    """Removes unknown fields; returns what is to be said about them."""
+    told = tuple(f'unknown field "{path}"' for path in prune(found.schema, sent))
+    if told and validation == "Strict":
+        raise errors.cannot_decode(found.kind, f"strict decoding error: {', '.join(told)}")
+    return told if validation == "Warn" else ()
 
 
 def _merged(kind: Kind, sent: Object, before: Mapping[str, Any] | None, status: bool) -> Object:

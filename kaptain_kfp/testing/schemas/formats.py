@@ -6,13 +6,14 @@ import base64
 import binascii
 import ipaddress
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
 
 __all__ = ["CHECKED", "UNCHECKED", "fits"]
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
 _MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2})t([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?(z|[+-]\d{2}:\d{2})",
     re.ASCII | re.IGNORECASE,
@@ -30,18 +31,26 @@ def fits(form: str, text: str) -> bool:
 
 def _moment(text: str) -> bool:
     match = _MOMENT.fullmatch(text)
-    return match is not None and bool(date.fromisoformat(match[1]))
+    return match is not None and _date(match[1])
+
+
+def _date(text: str) -> bool:
+    return _DATE.fullmatch(text) is not None and bool(date.fromisoformat(text))
+
+
+def _network(text: str) -> bool:
+    return "/" in text and bool(ipaddress.ip_network(text, strict=False))
 
 
 CHECKED: Mapping[str, Callable[[str], object]] = {
     "date-time": _moment,
     "datetime": _moment,
-    "date": date.fromisoformat,
+    "date": _date,
     "byte": partial(base64.b64decode, validate=True),
-    "uuid": uuid.UUID,
+    "uuid": lambda text: _UUID.fullmatch(text) is not None,
     "ipv4": ipaddress.IPv4Address,
     "ipv6": ipaddress.IPv6Address,
-    "cidr": partial(ipaddress.ip_network, strict=False),
+    "cidr": _network,
 }
 
 UNCHECKED = frozenset(

@@ -7,6 +7,7 @@ A rule that speaks of `oldSelf` holds for changes only. What Kubernetes adds to 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -100,7 +101,9 @@ def _is_true(rule: str, values: Mapping[str, Any]) -> bool:
 def _program(rule: str) -> Any:
     import celpy
 
+    limit = sys.getrecursionlimit()
     environment = celpy.Environment()
+    sys.setrecursionlimit(limit)  # which it raises for the whole process; rules aren't that deep
     return environment.program(environment.compile(rule))
 
 

@@ -48,5 +48,6 @@ def scale_troubles(path: str, manifest: Mapping[str, Any]) -> Iterator[Cause]:
 
 
 def _unreachable(path: str, keys: list[str], value: Any, wanted: str) -> Cause:
-    there = f"{value} is of the type {_GO_TYPES[type(value)]}, expected {wanted}"
+    told = str(value).lower() if isinstance(value, bool) else value
+    there = f"{told} is of the type {_GO_TYPES[type(value)]}, expected {wanted}"
     return Cause(path, f"Invalid value: 0: .{'.'.join(keys)} accessor error: {there}")

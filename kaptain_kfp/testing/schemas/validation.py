@@ -24,6 +24,8 @@ ABSENT: Any = object()
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _INT_OR_STRING = ("integer", "string")
+_TOKENS = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\$")
+"""What may hold a $ in a pattern, and the $ that doesn't stand in such."""
 
 
 def troubles(schema: Schema, value: Any, old: Any = ABSENT, path: str = "") -> Iterator[Cause]:
@@ -108,7 +110,7 @@ def _text_troubles(schema: Schema, value: str, path: str) -> Iterator[Cause]:
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     """Returns a pattern of Go as one of Python, where $ would also match before a last newline."""
-    return re.compile(re.sub(r"(?<!\\)\$(?=\)*$)", r"\\Z", pattern), re.ASCII)
+    return re.compile(_TOKENS.sub(lambda m: m[0] if m[0] != "$" else r"\Z", pattern), re.ASCII)
 
 
 def _number_troubles(schema: Schema, value: float, path: str) -> Iterator[Cause]:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kaptain_kfp.cluster.base import Event
 from kaptain_kfp.cluster.diagnose import GracePeriods, Look, Lookout, event_subjects
@@ -16,6 +18,7 @@ from kaptain_kfp.exceptions import (
     OperatorMissingError,
     QuotaExceededError,
     ScriptFailedError,
+    VolumeMountError,
     WorkloadTimeoutError,
     WorkloadUnschedulableError,
 )
@@ -212,6 +215,41 @@ def test_events_are_forgotten_once_the_work_goes_on() -> None:
     assert asked(watched.lookout, watched.workload, [], 6) == [5]
 
 
+def test_old_events_are_asked_for_anew_before_they_decide() -> None:
+    watched = Watched()
+    mount = event("FailedMount", "timed out waiting for the condition")
+    pulling = event("Pulling", "Pulling image", seconds=200, warning=False)
+    assert asked(watched.lookout, watched.workload, CREATING, 10) == [5]
+    assert watched.at(10, CREATING, [mount]).line is not None
+    for seconds in range(40, 310, 30):
+        watched.at(seconds, CREATING)
+    assert watched.at(311, CREATING) == Look(), "its time is over, but what was said is old"
+    now = START + timedelta(seconds=312)
+    assert watched.lookout.wants_events(watched.workload, CREATING, now)
+    assert watched.at(312, CREATING, [mount, pulling]) == Look()
+    assert type(watched.at(313, CREATING, [mount]).error) is VolumeMountError
+
+
 def test_whose_events_tell() -> None:
     assert [str(ref) for ref in event_subjects(job(), CREATING)] == ["Job/j", "Pod/j-abc"]
     assert [str(ref) for ref in event_subjects(trainjob(), [])] == ["TrainJob/j", "Job/j-node-0"]
+
+
+@given(ticks=st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=80))
+def test_no_trouble_is_called_a_failure_before_its_time_and_nothing_is_said_twice(
+    ticks: list[tuple[int, bool]],
+) -> None:
+    watched, seconds, said = Watched(), 0, []
+    first_bad: int | None = None
+    bad_since: int | None = None
+    for pause, bad in ticks:
+        seconds += pause
+        look = watched.at(seconds, unscheduled() if bad else RUNNING)
+        first_bad = seconds if bad and first_bad is None else first_bad
+        bad_since = (seconds if bad_since is None else bad_since) if bad else None
+        if look.error is not None:
+            assert bad and first_bad is not None and seconds - first_bad >= 600
+        if bad_since is not None and seconds - bad_since >= 600:
+            assert look.error is not None
+        said += [look.line] if look.line else []
+    assert len(said) <= 1, "it is one and the same trouble"

@@ -69,6 +69,19 @@ def test_a_name_that_another_took_meanwhile(
         cluster.apply(job())
 
 
+def test_an_object_that_vanishes_while_it_is_adopted_is_made(
+    scripted: Scripted, connect: Connect
+) -> None:
+    exists = answering(409, {"kind": "Status", "reason": "AlreadyExists", "message": "is there"})
+    gone = answering(404, {"kind": "Status", "reason": "NotFound", "message": "not found"})
+    server = scripted(exists, gone, answering(201, FOUND))
+    assert connect(server).apply(FOUND) == REF
+    assert [seen.method for seen in server.seen] == ["POST", "GET", "POST"]
+    flickering = scripted(*[exists, gone] * 3)
+    with pytest.raises(ObjectExistsError):
+        connect(flickering).apply(FOUND)
+
+
 def test_what_it_was_made_from_is_kept_beside_it(cluster: KubernetesCluster, job: Job) -> None:
     first = cluster.get(cluster.apply(job("echo one")))
     stamp = first["metadata"]["annotations"][ANNOTATION_SPEC_HASH]

@@ -234,6 +234,20 @@ def test_a_kind_that_is_not_installed(
             asks()
 
 
+def test_a_watch_over_tls_ends_at_once(
+    scripted: Scripted, kubeconfig: Callable[..., Path], quick: Settings, authority: Any
+) -> None:
+    server = scripted(streaming(hold=20.0), context=authority.context)
+    path = kubeconfig(server.url, cluster={"certificate-authority": str(authority.path)})
+    cluster = KubernetesCluster(kubeconfig=path, settings=quick)
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        cluster.wait(JOB, lambda found: False, 1.0)
+    assert time.monotonic() - begun < 10, "the server would go on for 20 s"
+    assert [each.name for each in threading.enumerate() if each.name.startswith("watch")] == []
+    assert sum(WATCH in seen.path for seen in server.seen) == 1
+
+
 def test_nothing_is_left_of_a_wait(
     still_face: KubernetesFace, cluster: KubernetesCluster, job: Job
 ) -> None:
@@ -283,7 +297,7 @@ def listing(version: str = "7") -> Any:
     return {"metadata": {"resourceVersion": version}, "items": [item]}
 
 
-def streaming(*lines: dict[str, Any], hold: float = 0.0, sent: list[float] | None = None) -> Any:
+def streaming(*lines: dict[str, Any], hold: float = 0.0) -> Any:
     """Returns what lists, or streams lines for a watch and then holds the connection."""
 
     def answer(handler: BaseHTTPRequestHandler, seen: Seen) -> None:

@@ -232,6 +232,80 @@ def test_the_last_words_before_a_crash(
     assert server.seen[-1].path.endswith("/p/log?container=main&tailLines=7&previous=true")
 
 
+def test_a_container_that_says_nothing_for_long_costs_nothing(
+    scripted: Scripted, kubeconfig: Callable[..., Path], quick: Settings
+) -> None:
+    running = pod("main", main={"state": {"running": {}}})
+    over = pod("main", main={"state": {"terminated": {"exitCode": 0}}})
+    said = "2026-01-02T03:04:05.1Z one\n"
+    logs = iter([2.0, 0.0])
+
+    def answer(handler: BaseHTTPRequestHandler, seen: Seen) -> None:
+        if LOG in seen.path:
+            server.over.wait(next(logs))  # a kubelet sends no headers before the first line
+            answering(200, said)(handler, seen)
+        elif "fieldSelector" in seen.path:
+            listed = {"metadata": {"resourceVersion": "7"}, "items": [over]}
+            answering(200, listed)(handler, seen)
+        else:
+            answering(200, running)(handler, seen)
+
+    server = scripted(answer)
+    hasty = dataclasses.replace(quick, read=0.5)
+    cluster = KubernetesCluster(kubeconfig=kubeconfig(server.url), settings=hasty)
+    assert list(cluster.logs(REF, follow=True)) == ["one"]
+    assert len(server.seen) == 4, "get, log, list, the rest of the log"
+
+
+def test_a_container_that_says_nothing_for_ever_is_asked_again(
+    scripted: Scripted, kubeconfig: Callable[..., Path], quick: Settings
+) -> None:
+    asked = 0
+
+    def answer(handler: BaseHTTPRequestHandler, seen: Seen) -> None:
+        nonlocal asked
+        if LOG not in seen.path:
+            state = {"terminated": {"exitCode": 0}} if asked > 3 else {"running": {}}
+            found = pod("main", main={"state": state})
+            listed = {"metadata": {"resourceVersion": "7"}, "items": [found]}
+            answering(200, listed if "fieldSelector" in seen.path else found)(handler, seen)
+            return
+        asked += 1
+        if asked <= 3:
+            server.over.wait(20)
+        answering(200, "2026-01-02T03:04:05.1Z one\n")(handler, seen)
+
+    server = scripted(answer)
+    hasty = dataclasses.replace(quick, log_silence=0.5, patience=0.1, outage=0.1)
+    cluster = KubernetesCluster(kubeconfig=kubeconfig(server.url), settings=hasty)
+    assert list(cluster.logs(REF, follow=True)) == ["one"]
+    assert asked == 5
+
+
+def test_a_log_that_always_breaks_off_is_given_up(
+    scripted: Scripted, kubeconfig: Callable[..., Path], quick: Settings
+) -> None:
+    def answer(handler: BaseHTTPRequestHandler, seen: Seen) -> None:
+        if LOG in seen.path:
+            handler.send_response(200)
+            handler.send_header("Transfer-Encoding", "chunked")
+            handler.end_headers()
+            said = b"2026-01-02T03:04:05.1Z one\n2026-01-02T03:04:05.2Z tw"
+            handler.wfile.write(f"{len(said):x}\r\n".encode() + said + b"\r\n")
+            handler.close_connection = True
+        else:
+            answering(200, pod("main", main={"state": {"running": {}}}))(handler, seen)
+
+    server = scripted(answer)
+    hasty = dataclasses.replace(quick, patience=0.5, outage=0.5)
+    cluster = KubernetesCluster(kubeconfig=kubeconfig(server.url), settings=hasty)
+    for follow in (False, True):
+        lines = cluster.logs(REF, follow=follow)
+        assert next(lines) == "one"
+        with pytest.raises(ClusterUnavailableError, match="breaks off again and again"):
+            next(lines)
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
 def test_a_tail_that_cant_be_had_is_empty(
     scripted: Scripted, kubeconfig: Callable[..., Path], quick: Settings, status: int

@@ -75,7 +75,7 @@ def test_trouble_that_lasts_ends_with_the_patience(
     begun = time.monotonic()
     with pytest.raises(ClusterUnavailableError, match="we are full") as caught:
         connect(server).get(REF)
-    assert time.monotonic() - begun < quick.patience + 1
+    assert time.monotonic() - begun < quick.patience + 3
     assert caught.value.resource == "Pod/p"
     # With pauses of 0.05 to 0.2 s, there is no storm.
     assert 5 < len(server.seen) < 70
@@ -154,14 +154,16 @@ def test_a_proxys_login_page_is_no_api_server(scripted: Scripted, connect: Conne
         connect(scripted(answering(200, "<html>log in</html>"))).get(REF)
 
 
-def test_plain_http_where_tls_is_expected(scripted: Scripted, connect: Connect) -> None:
+def test_plain_http_where_tls_is_expected(
+    scripted: Scripted, connect: Connect, quick: Settings
+) -> None:
     server = scripted(FOUND)
     cluster = connect(server.url.replace("http:", "https:"))
     begun = time.monotonic()
     with pytest.raises(ClusterUnavailableError, match="No trusted connection") as caught:
         cluster.get(REF)
     assert caught.value.reason == "TLS"
-    assert time.monotonic() - begun < 1, "another try wouldn't help"
+    assert time.monotonic() - begun < quick.patience, "another try wouldn't help"
 
 
 def test_a_certificate_that_nobody_vouches_for(

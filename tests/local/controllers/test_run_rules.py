@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaptain_kfp.local.controllers import Plan, time_text
-from kaptain_kfp.local.controllers.run import CONTROLLER, EXECUTOR_LABEL, FINAL_STATES
+from kaptain_kfp.local.controllers.run import (
+    CONTROLLER,
+    EXECUTOR_LABEL,
+    FINAL_STATES,
+    RETRY_LABEL,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -214,3 +219,71 @@ def test_a_run_that_ended_by_itself_can_no_longer_be_cancelled() -> None:
     world.run["spec"]["terminate"] = True
     world.settle()
     assert world.state == "SUCCEEDED"
+
+
+def test_workloads_that_are_somebody_elses_business_are_left_alone() -> None:
+    for lost in (False, True):
+        world = World()
+        world.run["spec"]["keepWorkloads"] = True
+        world.settle()
+        world.work()
+        if lost:
+            for _ in range(5):
+                world.end(137)
+                world.settle()
+            assert world.state == "FAILED"
+        else:
+            world.run["spec"]["terminate"] = True
+            world.settle()
+            assert world.state == "CANCELED"
+        assert not world.alive()
+        (left,) = [o for o in world.objects.values() if o["kind"] == "Job"]
+        assert "deletionTimestamp" not in left["metadata"]
+
+
+def test_a_run_that_failed_begins_again_with_executors_of_its_own() -> None:
+    world = World()
+    world.settle()
+    world.end(1)
+    world.settle()
+    assert world.state == "FAILED"
+    assert CONTROLLER.finished(world.run)
+    world.run["spec"]["retries"] = 1
+    assert not CONTROLLER.finished(world.run)
+    world.settle()
+    assert world.state == "PENDING"
+    assert "finishedAt" not in world.run["status"]
+    (executor,) = world.alive()
+    assert executor["metadata"]["name"] == "r-executor-1-0"
+    assert executor["metadata"]["labels"][RETRY_LABEL] == "1"
+    world.end(137)
+    world.settle()
+    assert [pod["metadata"]["name"] for pod in world.alive()] == ["r-executor-1-1"]
+    world.end(0)
+    world.settle()
+    assert world.state == "SUCCEEDED"
+    assert [entry["state"] for entry in world.run["status"]["stateHistory"]] == [
+        *("PENDING", "FAILED", "PENDING", "RUNNING", "PENDING", "SUCCEEDED"),
+    ]
+
+
+@given(steps=Steps, again=Steps)
+def test_a_run_that_begins_again_keeps_the_rules(
+    steps: list[tuple[str, int]], again: list[tuple[str, int]]
+) -> None:
+    world = World()
+    for word, number in steps:
+        world.step(word, number)
+    world.settle()
+    if world.state not in ("FAILED", "CANCELED"):
+        return
+    world.run["spec"].update(retries=1, terminate=False)
+    for word, number in again:
+        world.step(word, number)
+        assert len(world.alive()) <= 1
+    world.settle()
+    plan = world.plan()
+    assert not plan.create and not plan.delete
+    assert world.run["status"]["retries"] == 1
+    if world.state == "CANCELED":
+        assert not world.alive()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,21 @@ def test_one_thing_that_is_wrong(spec: dict[str, Any], cause: str) -> None:
 def test_what_is_right_comes_through_whole(spec: dict[str, Any]) -> None:
     admitted = SCHEMAS.admit(thing(**spec), validation="Strict").object
     assert admitted["spec"] == {**spec, "mode": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "right", "wrong"),
+    [
+        (r"^a$|^b$", "a", "a\n"),
+        (r"^[$]\$$", "$$", "$$\n"),
+        (r"^\d$", "1", "\u0661"),
+    ],
+)
+def test_patterns_mean_what_they_mean_for_the_server(pattern: str, right: str, wrong: str) -> None:
+    spec = {"type": "object", "properties": {"word": {"type": "string", "pattern": pattern}}}
+    schemas = Schemas(definition(spec))
+    assert schemas.admit(thing(word=right))
+    assert len(refusal(thing(word=wrong), schemas)) == 1
 
 
 def test_several_things_that_are_wrong() -> None:
@@ -270,6 +287,17 @@ def test_rules() -> None:
     assert refusal(thing(size=2), RULED, before=thing(size=3)) == [
         ("spec.size", "Invalid value: 2: failed rule: self >= oldSelf")
     ]
+
+
+def test_rules_leave_the_interpreter_as_it_is() -> None:
+    program = (
+        "import sys; before = sys.getrecursionlimit()\n"
+        "from kaptain_kfp.testing.schemas.rules import broken_rules\n"
+        "schema = {'x-kubernetes-validations': [{'rule': 'self == 1'}]}\n"
+        "assert list(broken_rules(schema, 1)) == [] != list(broken_rules(schema, 2))\n"
+        "assert 'celpy' in sys.modules and sys.getrecursionlimit() == before\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_rules_for_the_items_of_a_list_follow_their_keys() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kaptain_kfp.cluster.base import Cluster, Event, Manifest, Propagation, ResourceRef
+from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.components.step import RunContext, Step
 from kaptain_kfp.components.workload import Finished, run_to_end
 from kaptain_kfp.exceptions import (
@@ -24,9 +25,13 @@ from kaptain_kfp.exceptions import (
     WorkloadLostError,
     WorkloadOutOfMemoryError,
     WorkloadTimeoutError,
+    WorkloadUnschedulableError,
 )
+from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.manifests.names import labels_for
 from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, PolicySpec, SourceSpec, StoreSpec
 from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.testing.kubernetes_api import serve_kubernetes
 
 NOW = datetime.now(timezone.utc)
 
@@ -127,6 +132,9 @@ class Frames(Cluster):
     def apply(self, manifest: Manifest) -> ResourceRef:
         raise NotImplementedError
 
+    def dry_run(self, manifest: Manifest) -> Manifest:
+        raise NotImplementedError
+
     def list(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[Manifest]:
         raise NotImplementedError
 
@@ -166,17 +174,19 @@ def follow(tmp_path: Path) -> Callable[..., Finished]:
         store=StoreSpec(uri=tmp_path.as_uri()),
     )
 
-    def follow_to_end(cluster: Frames, **policy: Any) -> Finished:
+    def follow_to_end(cluster: Any, ref: ResourceRef | None = None, **policy: Any) -> Finished:
         context = RunContext("run", "", "train")
         step = Step("train", context, model, cluster, FolderStore(tmp_path.as_uri()))
-        return run_to_end(step, cluster.ref, PolicySpec(**policy))
+        return run_to_end(step, ref or cluster.ref, PolicySpec(**policy))
 
     return follow_to_end
 
 
-def failed(follow: Callable[..., Finished], cluster: Frames, **policy: Any) -> KaptainError:
+def failed(
+    follow: Callable[..., Finished], cluster: Any, ref: ResourceRef | None = None, **policy: Any
+) -> KaptainError:
     with pytest.raises(KaptainError) as caught:
-        follow(cluster, **policy)
+        follow(cluster, ref, **policy)
     return caught.value
 
 
@@ -263,3 +273,42 @@ def test_pods_that_are_refused(follow: Callable[..., Finished]) -> None:
     cluster = Frames("PyTorchJob", Frame(lasts=60), said=[said])
     assert type(failed(follow, cluster, pending_seconds=0)) is QuotaExceededError
     assert cluster.asked == 1 and cluster.deleted == [cluster.ref]
+
+
+def test_on_kubernetes_a_pod_that_no_node_takes(
+    follow: Callable[..., Finished], kaptain_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = {
+        "name": "main",
+        "image": "me/m@sha256:0",
+        "resources": {"limits": {"nvidia.com/gpu": "2"}},
+    }
+    manifest = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "j", "namespace": "default", "labels": labels_for("m")},
+        "spec": {
+            "backoffLimit": 0,
+            "template": {"spec": {"restartPolicy": "Never", "containers": [main]}},
+        },
+    }
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+    }
+    with serve_kubernetes(kaptain_home, kubelet=False) as face:
+        cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
+        ref = cluster.apply(manifest)
+        _, (waiting,) = cluster.attend(ref, lambda _, pods: bool(pods), 60)
+        status = {"phase": "Pending", "conditions": [condition]}
+        Objects(kaptain_home).update({**waiting, "status": status}, status=True)
+        error = failed(follow, cluster, ref, pending_seconds=2)
+        with pytest.raises(ObjectNotFoundError):
+            cluster.get(ref)
+        requests = face.requests.by_kind()
+    assert type(error) is WorkloadUnschedulableError
+    assert "3 Insufficient nvidia.com/gpu (asked for 2)" in error.message
+    assert "(asked for 2); 0 s of 2 s" in capsys.readouterr().out
+    assert sum(requests.values()) <= 20, requests

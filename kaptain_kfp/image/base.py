@@ -1,0 +1,42 @@
+"""What every place for images can do: a folder of this machine and a registry alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from kaptain_kfp.specs import BuiltImage, ModelSpec
+from kaptain_kfp.store.base import Store
+
+__all__ = ["Images"]
+
+
+class Images(ABC):
+    """The images of models."""
+
+    @abstractmethod
+    def find(self, name: str, checksum: str) -> BuiltImage | None:
+        """Returns the image of that name if it has that content, else None."""
+
+    @abstractmethod
+    def reference(self, name: str, digest: str) -> str:
+        """Returns what workloads run: the repository of a name, with the digest of an image.
+
+        Args:
+            name: Repository with tag.
+            digest: ``sha256:`` and 64 hex digits.
+        """
+
+    @abstractmethod
+    def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
+        """Makes sure that a model's image is there.
+
+        Args:
+            model: What to build.
+            store: Where its sources lie.
+            log: Gets a line for each step, and the output of the installation.
+
+        Raises:
+            ImageBuildException: It can't be built; nothing half-made is left behind.
+            StoreError: The sources can't be read.
+        """

@@ -1,0 +1,294 @@
+"""Builds an image on top of another one, from registry to registry, without unpacking either."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from kaptain_kfp.exceptions import ImageBuildException, ImageNotFoundError, RegistryError
+from kaptain_kfp.image.layer_cache import KeptLayer
+from kaptain_kfp.image.layers.config import (
+    LABEL_BASE_DIGEST,
+    LABEL_BASE_NAME,
+    LABEL_CHECKSUM,
+    ImageFacts,
+    creation_time,
+    image_config,
+)
+from kaptain_kfp.image.layers.packing import Compression
+from kaptain_kfp.image.layers.tar import Layer, LayerPlan, write_layer
+from kaptain_kfp.image.oci import Descriptor, Manifest, Platform, canonical_json, sha256_digest
+from kaptain_kfp.image.registry.blobs import bytes_source, file_source
+from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.errors import BLOB_MISSING
+from kaptain_kfp.image.registry.images import RemoteImage
+from kaptain_kfp.image.registry.names import ImageReference, image_reference
+from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
+
+__all__ = ["NewLayer", "Recipe", "build_image", "find_image"]
+
+Log = Callable[[str], None]
+
+NewLayer: TypeAlias = LayerPlan | KeptLayer
+"""A layer that is to be packed, or one that is packed already."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an image is made of.
+
+    Attributes:
+        image: Its name, its base and its checksum.
+        identity: The model that it is for.
+        main_file: The script that is run, relative to the code folder.
+        layers: Returns the new layers, from the lowest to the topmost, for the base that was found,
+            and with a folder that is there until they are pushed; called only if something is to be
+            built.
+        platform: What it runs on.
+        compression: How the new layers are packed.
+        environment: Variables to set in it.
+    """
+
+    image: ImageSpec
+    identity: ModelIdentity
+    main_file: str
+    layers: Callable[[RemoteImage, Path], Sequence[NewLayer]]
+    platform: Platform = field(default_factory=Platform)
+    compression: Compression = Compression.GZIP
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_image(
+    image: ImageSpec,
+    client: RegistryClient,
+    *,
+    registry_url: str | None = None,
+    platform: Platform | None = None,
+) -> BuiltImage | None:
+    """Returns the image if it is there under its name, with its checksum, for that platform.
+
+    It costs four requests at most.
+
+    Args:
+        image: What is looked for.
+        client: Registries.
+        registry_url: The registry of a name that names none; by default the public hub.
+        platform: What it runs on; linux/amd64 by default.
+
+    Raises:
+        ConfigurationError: `registry_url` isn't the URL of a registry.
+        RegistryError: The registry refused, or can't be reached.
+    """
+    target = image_reference(image.name, registry_url)
+    found = client.find(target)
+    if found is None or not _is_current(found, image, platform or Platform()):
+        return None
+    return _built(image, found.reference, built=False)
+
+
+def build_image(
+    recipe: Recipe,
+    client: RegistryClient,
+    *,
+    scratch: Path,
+    log: Log,
+    registry_url: str | None = None,
+    refresh_base: bool = False,
+) -> BuiltImage:
+    """Builds an image and pushes it, unless it is there.
+
+    The base's layers are mounted within a registry, or pass through here between two; nothing of
+    them is kept. The base stays the one that its name stood for when the image under this name was
+    first built, until `refresh_base`. Whatever goes wrong, the tag stays where it was; several
+    builders of one image may be at work at once.
+
+    Args:
+        recipe: What it is made of.
+        client: Registries.
+        scratch: Where new layers lie until they are pushed.
+        log: Gets a line for each step.
+        registry_url: The registry of a name that names none; by default the public hub. Bases are
+            named in full.
+        refresh_base: Whether to look what the base's name stands for by now.
+
+    Raises:
+        ImageNotFoundError: There is no such base, or none for the platform.
+        RegistryError: A registry refused, broke off again and again, or can't be reached.
+        ImageBuildException: A layer can't be made.
+    """
+    image = recipe.image
+    target = image_reference(image.name, registry_url)
+    found = client.find(target)
+    current = found is not None and _is_current(found, image, recipe.platform)
+    if found and current and not refresh_base:
+        log(f"{image.name} is up to date.")
+        return _built(image, found.reference, built=False)
+    base = _find_base(recipe, client, None if refresh_base else found, log)
+    if found and current and found.labels.get(LABEL_BASE_DIGEST) == base.resolved:
+        log(f"{image.name} is up to date, and so is its base {image.base_image}.")
+        return _built(image, found.reference, built=False)
+    there = {layer.digest for layer in found.manifest.layers} if found else set()
+    return _Build(recipe, client, target, base, there, log).run(scratch)
+
+
+class _Build:
+    """One build, once it is known that there is something to do.
+
+    Args:
+        recipe: What the image is made of.
+        client: Registries.
+        target: Its name.
+        base: What it is built on.
+        there: Digests of layers that its repository has.
+        log: Gets a line for each step.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        client: RegistryClient,
+        target: ImageReference,
+        base: RemoteImage,
+        there: set[str],
+        log: Log,
+    ) -> None:
+        self._recipe = recipe
+        self._client = client
+        self._target = target
+        self._base = base
+        self._there = there
+        self._log = log
+
+    def run(self, scratch: Path) -> BuiltImage:
+        try:
+            return self._run(scratch)
+        except RegistryError as error:
+            if error.reason != BLOB_MISSING or not self._there:
+                raise
+        # what the last build pushed was cleaned up under its image
+        self._log(f"{self._target.registry} has lost layers of the last build.")
+        self._there = set()
+        return self._run(scratch)
+
+    def _run(self, scratch: Path) -> BuiltImage:
+        try:
+            scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".build-", dir=scratch) as folder:
+                # ours first: what is wrong with them shows before gigabytes travel
+                wanted = self._recipe.layers(self._base, Path(folder))
+                layers = [self._push_layer(layer, Path(folder)) for layer in wanted]
+        except OSError as error:
+            raise ImageBuildException(
+                f"New layers can't be written to {scratch}: {error.strerror}.",
+                resource=str(scratch),
+                reason="ScratchUnusable",
+                hint="Check the space and the permissions there, then build again.",
+            ) from error
+        self._copy_base()
+        family = self._base.manifest.family
+        manifest = Manifest(
+            family,
+            self._push_config(layers, family.config),
+            (*self._base.manifest.layers, *(layer.descriptor for layer in layers)),
+        )
+        digest = self._client.push_manifest(self._target, manifest)
+        built = _built(self._recipe.image, self._target.at(digest), built=True)
+        self._log(f"{self._target} is pushed: {digest}")
+        return built
+
+    def _push_layer(self, wanted: NewLayer, scratch: Path) -> Layer:
+        file = scratch / "layer"
+        if isinstance(wanted, KeptLayer):
+            layer, blob = wanted.of(self._base.manifest.family), wanted.blob
+        else:
+            layer, blob = self._write(wanted, file), file
+        sent = layer.descriptor.digest not in self._there and self._client.push_blob(
+            self._target, layer.descriptor, file_source(blob)
+        )
+        file.unlink(missing_ok=True)
+        what = f"{layer.descriptor.size:,} bytes sent" if sent else "is there already"
+        self._log(f"Layer with {layer.created_by}: {what}.")
+        return layer
+
+    def _write(self, plan: LayerPlan, file: Path) -> Layer:
+        with file.open("wb") as stream:
+            return write_layer(
+                plan,
+                stream,
+                compression=self._recipe.compression,
+                family=self._base.manifest.family,
+            )
+
+    def _copy_base(self) -> None:
+        source = self._base.reference
+        wanted = {
+            layer.digest: layer
+            for layer in self._base.manifest.layers
+            # what has other places isn't to be pushed
+            if not layer.urls and layer.digest not in self._there
+        }
+        if source.name == self._target.name:
+            return
+        sent = sum(
+            layer.size
+            for layer in wanted.values()
+            if self._client.copy_blob(source, self._target, layer)
+        )
+        how = f"{sent:,} bytes copied from {source.registry}" if sent else "nothing to copy"
+        self._log(f"Base {self._recipe.image.base_image} ({self._base.resolved}): {how}.")
+
+    def _push_config(self, layers: Sequence[Layer], media_type: str) -> Descriptor:
+        image, identity = self._recipe.image, self._recipe.identity
+        facts = ImageFacts(
+            main_file=self._recipe.main_file,
+            checksum=image.checksum,
+            model_id=identity.id,
+            title=identity.name,
+            version=identity.version,
+            framework=identity.framework,
+            framework_version=identity.framework_version,
+            base_name=image.base_image,
+            base_digest=self._base.resolved,
+        )
+        config = image_config(
+            self._base.config,
+            layers,
+            facts,
+            created=creation_time(self._base.config, os.environ),
+            environment=self._recipe.environment,
+        )
+        content = canonical_json(config)
+        descriptor = Descriptor(media_type, sha256_digest(content), len(content))
+        self._client.push_blob(self._target, descriptor, bytes_source(content))
+        return descriptor
+
+
+def _find_base(
+    recipe: Recipe, client: RegistryClient, found: RemoteImage | None, log: Log
+) -> RemoteImage:
+    """Returns the base: the one of the last build under this name, where that is still there."""
+    name = recipe.image.base_image
+    asked = image_reference(name, field="base_image")
+    labels = found.labels if found else {}
+    pinned = labels.get(LABEL_BASE_DIGEST) if labels.get(LABEL_BASE_NAME) == name else None
+    if pinned and not asked.digest:
+        try:
+            return client.image(asked.at(pinned), recipe.platform)
+        except ImageNotFoundError:
+            log(f"The base {asked.name}@{pinned} of the last build isn't there any more.")
+    return client.image(asked, recipe.platform)
+
+
+def _is_current(found: RemoteImage, image: ImageSpec, platform: Platform) -> bool:
+    same = found.labels.get(LABEL_CHECKSUM) == image.checksum
+    return same and found.platform.fits(Platform(platform.os, platform.architecture))
+
+
+def _built(image: ImageSpec, reference: ImageReference, *, built: bool) -> BuiltImage:
+    return BuiltImage(
+        name=image.name, reference=str(reference), checksum=image.checksum, built=built
+    )

@@ -1,0 +1,94 @@
+"""When installed requirements can be used again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from kaptain_kfp.image.oci import Platform, canonical_json
+from kaptain_kfp.image.requirements import Requirements
+
+__all__ = ["index_settings", "requirements_key"]
+
+_FORMAT = 1
+"""Goes up when the same requirements give another layer, so that none of old is taken."""
+_INDEX_OPTIONS = frozenset(
+    {"index-url", "extra-index-url", "find-links", "no-index", "pre", "prefer-binary"}
+)
+_SETTING = re.compile(r"(?P<section>[\w:-]+)\.(?P<name>[\w-]+)='(?P<value>.*)'")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+
+
+def requirements_key(
+    base_digest: str,
+    platform: Platform,
+    python_version: str | None,
+    requirements: Requirements,
+    index: Mapping[str, str],
+    *,
+    local_digests: Mapping[str, str] | None = None,
+    exclude: Iterable[str] = (),
+) -> str:
+    """Returns 64 hex digits that are the same where the same requirements get installed.
+
+    Spelling, order and comments of the requirements don't count, nor do user and password of an
+    index.
+
+    Args:
+        base_digest: Of the base image's manifest.
+        platform: Of the image.
+        python_version: The Python that they are installed for; None where the base itself installs
+            them.
+        requirements: What is asked for.
+        index: What `index_settings` returned.
+        local_digests: The digest of what lies at each path among the requirements.
+        exclude: Names that are left out.
+    """
+    content = {
+        "format": _FORMAT,
+        "base": base_digest,
+        "platform": str(platform),
+        "python": python_version,
+        "lines": sorted({_normalised(line) for line in requirements.lines}),
+        "constraints": sorted({_normalised(line) for line in requirements.constraints}),
+        "options": [_CREDENTIALS.sub("", line) for line in requirements.options],
+        "local": sorted(
+            [project.path, project.extras, (local_digests or {}).get(project.path, "")]
+            for project in requirements.local
+        ),
+        "clones": sorted(_CREDENTIALS.sub("", line) for line in requirements.version_controlled),
+        "index": {name: _CREDENTIALS.sub("", value) for name, value in index.items()},
+        "exclude": sorted({canonicalize_name(name) for name in exclude}),
+    }
+    return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def index_settings(listed: Iterable[str]) -> dict[str, str]:
+    """Returns which indexes pip asks, without users and passwords.
+
+    Args:
+        listed: The lines that ``pip config list`` prints.
+    """
+    found: dict[str, str] = {}
+    for line in listed:
+        match = _SETTING.fullmatch(line.strip())
+        if match and match["name"] in _INDEX_OPTIONS:
+            found[f"{match['section']}.{match['name']}"] = _CREDENTIALS.sub("", match["value"])
+    return found
+
+
+def _normalised(line: str) -> str:
+    """Returns a requirement as everybody would write it."""
+    wanted, *options = re.split(r"\s(?=--)", line, maxsplit=1)
+    try:
+        parsed = Requirement(wanted)
+    except InvalidRequirement:
+        return _CREDENTIALS.sub("", " ".join(line.split()))
+    parsed.name = canonicalize_name(parsed.name)
+    if parsed.url:
+        parsed.url = _CREDENTIALS.sub("", parsed.url)
+    return " ".join([str(parsed), *sorted(" ".join(options).split())])

@@ -1,0 +1,222 @@
+"""Layers as streams: a sorted tar that says nothing about who wrote it, where and when."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image.archives import is_dense
+from kaptain_kfp.image.digests import ArchiveFile, open_stable
+from kaptain_kfp.image.layers.packing import Compression, LayerSink, Writer
+from kaptain_kfp.image.oci import Descriptor, Family
+
+__all__ = [
+    "MTIME",
+    "Layer",
+    "LayerEntry",
+    "LayerPlan",
+    "Progress",
+    "Seen",
+    "folders_above",
+    "write_layer",
+]
+
+MTIME = 315_619_200
+"""When everything was last changed: on 1980-01-02, in all time zones a day that ZIP files know."""
+
+Progress = Callable[[int, int], None]
+"""Gets the bytes of this machine's files that are packed so far, and of all of them."""
+
+Seen = Mapping[str, tuple[int, str]]
+"""Size and hex SHA-256 of each file that was packed, by its path in the image."""
+
+
+@dataclass(frozen=True)
+class LayerEntry:
+    """A file or folder of a layer.
+
+    Attributes:
+        path: Where it lies in the image, without the leading slash.
+        mode: Its permissions.
+        source: What it holds: a file of this machine, or bytes; None for a folder.
+    """
+
+    path: str
+    mode: int
+    source: ArchiveFile | bytes | None = None
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.path)
+        plain = str(path) == self.path and "\0" not in self.path
+        if not plain or path.is_absolute() or not path.parts or ".." in path.parts:
+            raise _unsafe(self.path, "isn't a path within an image")
+        if any(part.startswith(".wh.") for part in path.parts):
+            raise _unsafe(self.path, "means in an image that a file of the base is deleted")
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What goes into a layer.
+
+    Attributes:
+        created_by: What the image's history says of it; the same for the same content.
+        entries: Files and folders, in any order.
+        check: Is told what was packed, and raises ImageBuildException if it isn't what it should
+            be.
+    """
+
+    created_by: str
+    entries: tuple[LayerEntry, ...]
+    check: Callable[[Seen], None] | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that was written.
+
+    Attributes:
+        descriptor: Of the packed blob.
+        diff_id: Digest of the tar: the layer's identity.
+        size: Bytes of the tar.
+        created_by: What the image's history says of it.
+    """
+
+    descriptor: Descriptor
+    diff_id: str
+    size: int
+    created_by: str
+
+
+def write_layer(
+    plan: LayerPlan,
+    stream: Writer,
+    *,
+    compression: Compression = Compression.GZIP,
+    family: Family = Family.OCI,
+    progress: Progress | None = None,
+) -> Layer:
+    """Writes a layer whose content depends on paths, permissions and files only.
+
+    It is streamed: memory doesn't grow with the files, and nothing is put on disk.
+
+    Args:
+        plan: What goes in.
+        stream: Where the packed layer is written.
+        compression: How it is packed.
+        family: Of the image that it is for.
+        progress: Is called after each chunk of a file.
+
+    Raises:
+        ImageBuildException: A file vanished, can't be read or changed while it was read; two of
+            them have the same path; or it can't be packed like this. What was written by then is no
+            layer.
+    """
+    entries = _sorted(plan.entries)
+    media_type = compression.media_type(family)
+    files = [entry.source for entry in entries if isinstance(entry.source, ArchiveFile)]
+    sink = LayerSink(stream, compression, dense=is_dense(files))
+    seen = _write_tar(entries, sink, _Meter(entries, progress))
+    if plan.check:
+        plan.check(seen)
+    descriptor = Descriptor(media_type, sink.digest, sink.size)
+    return Layer(descriptor, sink.diff_id, sink.tell(), plan.created_by)
+
+
+def folders_above(paths: Iterable[str], root: str, mode: int) -> list[LayerEntry]:
+    """Returns `root` and the folders between it and each of the paths below it.
+
+    What lies above `root` belongs to the base image, whose permissions must stay as they are.
+    """
+    found = {root}
+    for path in paths:
+        for parent in PurePosixPath(path).parents:
+            if parent.is_relative_to(root):
+                found.add(str(parent))
+    return [LayerEntry(path, mode) for path in sorted(found)]
+
+
+class _Meter:
+    """Counts the bytes of files."""
+
+    def __init__(self, entries: Iterable[LayerEntry], progress: Progress | None) -> None:
+        self._progress = progress
+        self._done = 0
+        self._total = sum(_size(entry) for entry in entries) if progress else 0
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._progress:
+            self._progress(self._done, max(self._done, self._total))
+
+
+class _Metered(io.RawIOBase):
+    """Reads a file and counts."""
+
+    def __init__(self, read: Callable[[int], bytes], meter: _Meter) -> None:
+        self._read = read
+        self._meter = meter
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = self._read(size)
+        self._meter.add(len(chunk))
+        return chunk
+
+
+def _write_tar(
+    entries: Iterable[LayerEntry], sink: LayerSink, meter: _Meter
+) -> dict[str, tuple[int, str]]:
+    seen: dict[str, tuple[int, str]] = {}
+    with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for entry in entries:
+            if isinstance(entry.source, ArchiveFile):
+                with open_stable(entry.source) as reader:
+                    header = _header(entry, reader.size)
+                    archive.addfile(header, _Metered(reader.read, meter))
+                seen[entry.path] = (reader.size, reader.sha256)
+            else:
+                data = entry.source or b""
+                archive.addfile(_header(entry, len(data)), io.BytesIO(data))
+            # tarfile remembers every member; nobody asks it for them.
+            archive.members.clear()  # type: ignore[attr-defined]
+    sink.finish()
+    return seen
+
+
+def _header(entry: LayerEntry, size: int) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(entry.path)
+    header.type = tarfile.DIRTYPE if entry.source is None else tarfile.REGTYPE
+    header.mode = entry.mode
+    header.mtime = MTIME
+    header.size = size
+    return header
+
+
+def _sorted(entries: Iterable[LayerEntry]) -> list[LayerEntry]:
+    """Sorts by the bytes of paths, which puts folders before what is in them."""
+    found: dict[str, LayerEntry] = {}
+    for entry in entries:
+        if found.setdefault(entry.path, entry) is not entry:
+            raise _unsafe(entry.path, "is in one layer twice")
+    return sorted(found.values(), key=lambda entry: entry.path.encode())
+
+
+def _size(entry: LayerEntry) -> int:
+    if not isinstance(entry.source, ArchiveFile):
+        return 0
+    try:
+        return entry.source.location.stat().st_size
+    except OSError:
+        return 0  # it vanished, which its turn will tell
+
+
+def _unsafe(path: str, trouble: str) -> ImageBuildException:
+    return ImageBuildException(
+        f"/{path} {trouble}.",
+        resource=path,
+        reason="UnsafePath",
+        hint="Rename the file, or leave it out.",
+    )

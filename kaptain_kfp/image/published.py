@@ -1,0 +1,86 @@
+"""The images of the registry that a configuration names."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kaptain_kfp.config import Config
+from kaptain_kfp.image.base import Images
+from kaptain_kfp.image.publisher import Publisher
+from kaptain_kfp.image.registry.configured import registry_client
+from kaptain_kfp.image.registry.names import image_reference
+from kaptain_kfp.manifests.secret import REGISTRY_ENTRIES
+from kaptain_kfp.platform.config.certificates import DockerRegistryCertificateProvider
+from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
+from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelSpec
+from kaptain_kfp.store.base import Store
+
+__all__ = ["PublishedImages"]
+
+
+class PublishedImages(Images):
+    """The images of a registry, as a notebook and as a step see them.
+
+    Args:
+        config: Its `docker_registry_url` is the registry of images whose names have none.
+        refresh_base: Whether a build looks what the name of its base stands for by now.
+        **settings: Further arguments of `Publisher`.
+    """
+
+    def __init__(self, config: Config, *, refresh_base: bool = False, **settings: Any) -> None:
+        self._config = config
+        self._refresh_base = refresh_base
+        self._settings = settings
+
+    @classmethod
+    def of_step(cls, environment: Mapping[str, str]) -> PublishedImages:
+        """Returns the images as a step sees them: by the variables of the registry's Secret.
+
+        Raises:
+            ConfigurationError: One of them can't be used.
+        """
+        auth, ca, url = (environment.get(name, "") for name in REGISTRY_ENTRIES.values())
+        config = Config(
+            DockerConfigurationProvider(auth, source="the registry's Secret") if auth else None,
+            None,
+            docker_registry_url=url or None,
+            docker_registry_certificate_provider=(
+                DockerRegistryCertificateProvider(ca) if ca else None
+            ),
+            # A pod's own disk; its user often has no home.
+            home=Path(tempfile.gettempdir(), "kaptain"),
+        )
+        return cls(config)
+
+    def find(self, name: str, checksum: str) -> BuiltImage | None:
+        """Returns the image if the registry has it under that name, with that content.
+
+        Args:
+            name: Repository with tag.
+            checksum: What its content must be.
+
+        Raises:
+            RegistryError: The registry refused, or can't be reached.
+        """
+        with self._publisher(name) as publisher:
+            # What it is built on makes no difference to what is looked for.
+            return publisher.find(ImageSpec(name=name, base_image=name, checksum=checksum))
+
+    def reference(self, name: str, digest: str) -> str:
+        """Returns the reference of an image with its registry."""
+        return str(image_reference(name, self._config.docker_registry_url).at(digest))
+
+    def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
+        """Builds a model's image and pushes it, unless it is there."""
+        with self._publisher(model.image.name) as publisher:
+            return publisher.build(model, store, log, refresh_base=self._refresh_base)
+
+    @contextmanager
+    def _publisher(self, name: str) -> Iterator[Publisher]:
+        with registry_client(self._config, name) as client:
+            url = self._config.docker_registry_url
+            yield Publisher(client, self._config.home, registry_url=url, **self._settings)

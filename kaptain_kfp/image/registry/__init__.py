@@ -1,0 +1,1 @@
+"""Image registries: a client of the OCI distribution protocol."""

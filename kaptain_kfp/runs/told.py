@@ -1,0 +1,67 @@
+"""What the records of a model tell of one run: its error, its outputs, its last log lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kaptain_kfp.exceptions import KaptainError
+from kaptain_kfp.specs import Outcome, Record
+
+__all__ = ["error_of", "kept_tail", "outputs_of"]
+
+_IN_DAG = re.compile(r"(?P<dag>\d+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(?P<task>.+)")
+"""How a step names its records on Kubeflow Pipelines: by the id of its DAG's execution, first."""
+
+
+def error_of(records: Sequence[Record], run_id: str, url: str) -> KaptainError | None:
+    """Returns the error of the step that failed, or None where no step left one.
+
+    Args:
+        records: Of the model.
+        run_id: The run.
+        url: Where it can be looked at.
+    """
+    own = [record for record in records if record.run_id == run_id]
+    done = {record.task for record in own if record.event == "outcome"}  # at a later attempt
+    told = [
+        record.error
+        for record in own
+        if record.event == "error" and record.error is not None and record.task not in done
+    ]
+    return told[-1].error(url) if told else None
+
+
+def kept_tail(records: Sequence[Record], run_id: str) -> Iterator[str]:
+    """Yields the last log lines of a run's steps, as far as they were kept."""
+    for record in records:
+        if record.run_id == run_id:
+            told = record.outcome or record.error
+            if told is not None and told.log_tail:
+                yield from told.log_tail.splitlines()
+
+
+def outputs_of(records: Sequence[Record], run_id: str) -> dict[str, dict[str, Any]]:
+    """Returns the output parameters of a run's steps: task → output → value.
+
+    In a loop the task's name follows the id of the iteration and a slash.
+    """
+    found = [record for record in records if record.run_id == run_id and record.event == "outcome"]
+    names = [_name(record.task) for record in found]
+    outputs = {}
+    for record, (dag, task) in zip(found, names, strict=True):
+        alone = sum(other == task for _, other in names) == 1
+        outputs[task if alone else f"{dag}/{task}"] = _values(record, record.outcome or Outcome())
+    return outputs
+
+
+def _name(task: str) -> tuple[str, str]:
+    match = _IN_DAG.fullmatch(task)
+    return (match["dag"], match["task"]) if match else ("", task)
+
+
+def _values(record: Record, outcome: Outcome) -> dict[str, Any]:
+    if record.action == "build":
+        return {"Output": outcome.image.dump() if outcome.image else {}}
+    return {"model_uri": outcome.model_uri or "", "outcome": outcome.dump()}

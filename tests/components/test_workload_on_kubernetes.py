@@ -1,0 +1,168 @@
+"""Following a workload on Kubernetes: what it costs, and what an outage does to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kaptain_kfp.cluster.base import ResourceRef
+from kaptain_kfp.cluster.kubernetes import KubernetesCluster, Settings
+from kaptain_kfp.components.workload import find_or_make, run_to_end
+from kaptain_kfp.exceptions import ClusterUnavailableError, ScriptFailedError, WorkloadLostError
+from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
+from kaptain_kfp.specs import PolicySpec
+from kaptain_kfp.testing.faults import Fault
+from kaptain_kfp.testing.kubernetes_api import KubernetesFace, serve_kubernetes
+
+POLICY = PolicySpec(timeout_seconds=300)
+PATIENCE = 60.0
+HOUR = 3600.0
+
+
+@pytest.fixture
+def face(kaptain_home: Path) -> Iterator[KubernetesFace]:
+    with serve_kubernetes(kaptain_home) as served:
+        yield served
+
+
+def container(name: str, script: str) -> dict[str, Any]:
+    return {"name": name, "image": "kaptain.local/host", "command": ["sh", "-c", script]}
+
+
+def metadata(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "namespace": "default",
+        "labels": labels_for("m"),
+        "annotations": {ANNOTATION_MODEL_ID: "m"},
+    }
+
+
+def job(script: str) -> Callable[[int], dict[str, Any]]:
+    def manifest(attempt: int) -> dict[str, Any]:
+        pod = {"restartPolicy": "Never", "containers": [container("main", script)]}
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": metadata(f"j-{attempt}"),
+            "spec": {"backoffLimit": 0, "template": {"spec": pod}},
+        }
+
+    return manifest
+
+
+def step(cluster: KubernetesCluster) -> Any:
+    return SimpleNamespace(cluster=cluster, on_cancel=lambda undo: None)
+
+
+def eventually(holds: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.01)
+
+
+def test_an_hour_of_waiting_costs_twenty_requests(
+    face: KubernetesFace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = Settings()
+    seconds = 6.0
+    # the same hour, only faster
+    scale = seconds / HOUR
+    settings = Settings(window=usual.window * scale, log_silence=usual.log_silence * scale)
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig, settings=settings)
+    face.requests.reset()
+    begun = time.monotonic()
+    ref = find_or_make(cluster, job(f"echo begin; sleep {seconds:g}; echo end"))
+    finished = run_to_end(step(cluster), ref, POLICY)
+    hours = (time.monotonic() - begun) / seconds
+    assert hours >= 1
+    assert finished.log_tail == "begin\nend"
+    assert "begin\nend\n" in capsys.readouterr().out
+    counts = face.requests.by_kind()
+    assert sum(counts.values()) <= 20 * hours, counts
+
+
+def test_replicas_and_their_pods(face: KubernetesFace, tmp_path: Path) -> None:
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
+    go = tmp_path / "go"
+    script = f"until [ -e '{go}' ]; do sleep 0.05; done; echo rank $RANK"
+    spec = {"restartPolicy": "Never", "containers": [container("pytorch", script)]}
+    replica = {"replicas": 1, "restartPolicy": "Never", "template": {"spec": spec}}
+    manifest = {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "metadata": metadata("p"),
+        "spec": {"pytorchReplicaSpecs": {"Master": replica, "Worker": replica}},
+    }
+    ref = cluster.apply(manifest)
+    _, pods = cluster.attend(ref, lambda found, pods: len(pods) == 2, PATIENCE)
+    assert [pod["metadata"]["name"] for pod in pods] == ["p-master-0", "p-worker-0"]
+    assert len(cluster.pods(ref)) == 2
+    go.touch()
+    assert run_to_end(step(cluster), ref, POLICY).log_tail == "rank 0"
+
+
+def test_a_failure_and_the_next_attempt(face: KubernetesFace) -> None:
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
+    manifest_of = job("echo the last words; exit 7")
+    ref = find_or_make(cluster, manifest_of)
+    with pytest.raises(ScriptFailedError, match="exit code 7") as caught:
+        run_to_end(step(cluster), ref, POLICY)
+    assert caught.value.log_tail == "the last words"
+    assert find_or_make(cluster, manifest_of).name == "j-1"
+
+
+def test_a_server_that_restarts_and_cuts_is_not_noticed(face: KubernetesFace) -> None:
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
+    script = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done"
+    ref = find_or_make(cluster, job(script))
+    timers = [
+        threading.Timer(0.8, face.restart, (0.4,)),
+        threading.Timer(2.0, face.faults.add, (Fault(do="cut", times=3),)),
+    ]
+    for timer in timers:
+        timer.start()
+    finished = run_to_end(step(cluster), ref, POLICY)
+    for timer in timers:
+        timer.join()
+    assert finished.log_tail == "1\n2\n3\n4\n5\n6"
+
+
+def test_a_workload_that_somebody_deletes(face: KubernetesFace) -> None:
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
+    ref = find_or_make(cluster, job("echo begun; sleep 1000"))
+    timer = threading.Timer(1.0, cluster.delete, (ref,))
+    timer.start()
+    with pytest.raises(WorkloadLostError, match="deleted by someone"):
+        run_to_end(step(cluster), ref, POLICY)
+    timer.join()
+
+
+def test_a_cluster_that_is_out_of_sight_keeps_its_work(face: KubernetesFace) -> None:
+    hasty = Settings(patience=0.3, longest_pause=0.2, outage=1.0)
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig, settings=hasty)
+    ref = find_or_make(cluster, job("sleep 1000"))
+    eventually(lambda: cluster.pods(ref), "a pod")
+
+    def stop() -> None:
+        eventually(lambda: face.faults.streams("watch=true"), "it is watched")
+        face.stop()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(ClusterUnavailableError):
+        run_to_end(step(cluster), ref, POLICY)
+    thread.join()
+    face.start()
+    there = Objects(face.home).get("Job", ref.name, ref.namespace)
+    assert ResourceRef.of(there) == ref
+    assert "deletionTimestamp" not in there["metadata"]
+    cluster.delete(ref)

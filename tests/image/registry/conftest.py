@@ -1,0 +1,144 @@
+"""What tests of the registry client share: real registries, and small images to push."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaptain_kfp.image.oci import (
+    Descriptor,
+    Family,
+    Manifest,
+    Platform,
+    canonical_json,
+    sha256_digest,
+)
+from kaptain_kfp.image.registry.blobs import bytes_source
+from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.names import ImageReference, image_reference
+from kaptain_kfp.image.registry.patience import Patience
+from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
+from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
+
+REQUIRED = "KAPTAIN_TEST_REQUIRES_REGISTRY"
+QUICK = Patience(tries=4, first=0.01, longest=2.0)
+PART = 1 << 16
+"""Parts of the size of which a test needs several."""
+
+_numbers = itertools.count()
+
+
+def need(*programs: str) -> None:
+    """Skips a test, by name, where a program is missing; fails it where that mustn't be."""
+    missing = missing_programs(*programs)
+    if missing and os.environ.get(REQUIRED):
+        pytest.fail(f"{REQUIRED} is set, and there is no {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"there is no {', '.join(missing)}: apt-get install docker-registry ...")
+
+
+@pytest.fixture(scope="session")
+def registry_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("registry") / "images"
+
+
+@pytest.fixture(scope="session")
+def registry(registry_folder: Path) -> Iterator[RegistryServer]:
+    """A registry that anybody may use."""
+    need()
+    with serve_registry(registry_folder) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
+    """What stands before the registry, and has bad days."""
+    with proxy_to(registry.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def client() -> Iterator[RegistryClient]:
+    with RegistryClient(patience=QUICK, part_bytes=PART) as client:
+        yield client
+
+
+def fresh(host: str, name: str = "team/mnist") -> ImageReference:
+    """Returns the name of an image that nobody else uses."""
+    return image_reference(f"{host}/{name}-{next(_numbers)}:1")
+
+
+def host_of(proxy: FaultyProxy) -> str:
+    return proxy.url.removeprefix("http://")
+
+
+def layer_of(content: bytes, name: str = "file") -> tuple[bytes, str]:
+    """Returns a layer that holds one file, and its diff id."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return gzip.compress(plain.getvalue(), 1, mtime=0), sha256_digest(plain.getvalue())
+
+
+def push_image(
+    client: RegistryClient,
+    ref: ImageReference,
+    *,
+    content: bytes = b"hello",
+    family: Family = Family.OCI,
+    platform: Platform | None = None,
+    config: dict[str, Any] | None = None,
+) -> Manifest:
+    """Pushes an image of one layer."""
+    layer, diff_id = layer_of(content)
+    runs_on = platform or Platform()
+    settings = canonical_json(
+        {
+            "os": runs_on.os,
+            "architecture": runs_on.architecture,
+            "config": config or {},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+            "history": [{"created_by": "test"}],
+        }
+    )
+    blobs = []
+    for kind, blob in ((family.config, settings), (family.layer, layer)):
+        descriptor = Descriptor(kind, sha256_digest(blob), len(blob))
+        client.push_blob(ref, descriptor, bytes_source(blob))
+        blobs.append(descriptor)
+    manifest = Manifest(family, blobs[0], (blobs[1],))
+    client.push_manifest(ref, manifest)
+    return manifest
+
+
+@pytest.fixture
+def skopeo() -> Callable[..., Any]:
+    """Runs ``skopeo inspect`` on an image, and returns what it says."""
+    if shutil.which("skopeo") is None:
+        need("skopeo")
+
+    def inspect(ref: ImageReference, *options: str) -> Any:
+        done = subprocess.run(
+            ["skopeo", "inspect", "--tls-verify=false", *options, f"docker://{ref}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return inspect

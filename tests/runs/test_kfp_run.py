@@ -1,0 +1,315 @@
+"""Following runs of Kubeflow Pipelines' API, over HTTP, through good and bad days."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaptain_kfp.cluster.base import ResourceRef
+from kaptain_kfp.cluster.local import LocalCluster
+from kaptain_kfp.exceptions import (
+    ConfigurationError,
+    RunCancelledError,
+    RunError,
+    RunFailedError,
+    RunnerUnavailableError,
+    RunNotFoundError,
+    RunTimeoutError,
+)
+from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.runs.base import RunHandle, RunState
+from kaptain_kfp.runs.kfp import KfpRunner
+from kaptain_kfp.runs.kfp_connection import KfpConnection
+from kaptain_kfp.runs.kfp_run import KfpRunHandle
+from kaptain_kfp.runs.kfp_settings import KfpSettings
+from kaptain_kfp.runs.schedule import Schedule
+from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.testing.faults import Fault
+from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
+from kaptain_kfp.testing.runner_contract import PATIENCE, eventually, request_to
+
+from .conftest import MakeRunner, Time, serving
+
+HOUR = 3600.0
+RUN = "/apis/v2beta1/runs/{run_id}"
+
+
+@pytest.fixture
+def start(kaptain_home: Path, store: FolderStore) -> Callable[[KfpRunner, str], RunHandle]:
+    """Starts a run whose step does something."""
+    return lambda runner, what: runner.submit(request_to(what, kaptain_home, store))
+
+
+Start = Callable[[KfpRunner, str], RunHandle]
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the package logs."""
+    logger = logging.getLogger("kaptain-log")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def waiting(face: KfpFace, make_runner: MakeRunner, start: Start) -> Iterator[RunHandle]:
+    """A run whose step waits for ever, seen on a clock that only sleeping moves."""
+    run = start(make_runner(), "hang")
+    yield make_runner(Time()).get(run.id)
+    face.faults.clear()
+    run.cancel()
+
+
+def test_waiting_an_hour_takes_less_than_400_requests(face: KfpFace, waiting: RunHandle) -> None:
+    face.requests.reset()
+    with pytest.raises(RunTimeoutError, match="after 3600 s"):
+        waiting.wait(HOUR)
+    assert 100 < face.requests.count() <= 400
+    assert face.requests.count(template=RUN) == face.requests.count()
+
+
+def test_showing_the_logs_meanwhile_asks_the_server_no_more(
+    face: KfpFace, make_runner: MakeRunner, waiting: RunHandle
+) -> None:
+    time = Time()
+    run = make_runner(time).get(waiting.id)
+    face.requests.reset()
+    with pytest.raises(RunTimeoutError):
+        run.wait(HOUR, verbose=True)
+    assert face.requests.count() <= 400
+
+
+def test_the_first_looks_are_a_second_apart(waiting: RunHandle, make_runner: MakeRunner) -> None:
+    time = Time()
+    with pytest.raises(RunTimeoutError):
+        make_runner(time).get(waiting.id).wait(5)
+    assert time.slept[0] == 1.0
+    assert sum(time.slept) == pytest.approx(5)
+    assert time.slept[:3] == sorted(time.slept[:3])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(do="drop", times=3),
+        Fault(do="lose", times=3),
+        Fault(do="cut", times=2),
+        Fault(do="answer", status=500, times=4),
+        Fault(do="answer", status=503, times=12),
+        Fault(do="answer", status=429, retry_after=1, times=4),
+    ],
+    ids=["dropped", "lost", "cut", "500", "503", "429"],
+)
+def test_bad_luck_does_not_end_the_waiting(
+    face: KfpFace, make_runner: MakeRunner, start: Start, fault: Fault
+) -> None:
+    run = start(make_runner(), "succeed")
+    assert run.wait(PATIENCE) is RunState.SUCCEEDED
+    handle = make_runner(Time()).get(run.id)
+    face.faults.add(fault)
+    assert handle.wait(HOUR) is RunState.SUCCEEDED
+
+
+def test_the_server_may_be_away_for_some_minutes(
+    face: KfpFace, make_runner: MakeRunner, start: Start, log: pytest.LogCaptureFixture
+) -> None:
+    run = start(make_runner(), "succeed")
+    assert run.wait(PATIENCE) is RunState.SUCCEEDED
+    handle = make_runner(Time()).get(run.id)
+    face.faults.add(Fault(do="answer", times=100))
+    assert handle.wait(HOUR) is RunState.SUCCEEDED
+    assert len([line for line in log.messages if "Still waiting" in line]) == 1
+
+
+def test_the_server_may_not_be_away_for_ever(face: KfpFace, waiting: RunHandle) -> None:
+    face.faults.add(Fault(do="drop", times=None))
+    with pytest.raises(RunnerUnavailableError, match=face.url):
+        waiting.wait()
+    with pytest.raises(RunnerUnavailableError):
+        waiting.cancel()
+
+
+def test_a_restart_while_somebody_waits(
+    face: KfpFace, make_runner: MakeRunner, start: Start
+) -> None:
+    run = start(make_runner(), "hang")
+    ended: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            run.wait(PATIENCE)
+        except RunCancelledError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    face.restart(down_seconds=0.5)
+    make_runner().get(run.id).cancel()
+    thread.join(PATIENCE)
+    assert len(ended) == 1
+
+
+def test_a_token_that_expires_while_somebody_waits(
+    kaptain_home: Path, store: FolderStore, tmp_path: Path
+) -> None:
+    tokens = {"first": True}
+    asked: list[str] = []
+
+    def ask() -> str:
+        asked.append(next(iter(tokens)))
+        return asked[-1]
+
+    def token(newer: bool) -> str:
+        return ask() if newer or not asked else asked[-1]
+
+    with serve_kfp(kaptain_home, tokens=tokens) as face:
+        settings = KfpSettings(host=face.url, ui=face.url, token=token)
+        runner = KfpRunner(KfpConnection(settings), LocalCluster(kaptain_home), store)
+        run = runner.submit(request_to("succeed", kaptain_home, store))
+        tokens.clear()
+        tokens["second"] = True
+        assert run.wait(PATIENCE) is RunState.SUCCEEDED
+        assert asked == ["first", "second"]
+        tokens.clear()
+        tokens["third"] = False
+        with pytest.raises(ConfigurationError, match="403"):
+            _ = run.state
+
+
+def test_a_run_that_is_deleted_while_somebody_waits(
+    make_runner: MakeRunner, start: Start, face: KfpFace
+) -> None:
+    runner = make_runner()
+    run = start(runner, "succeed")
+    run.wait(PATIENCE)
+    connection = runner._connection
+    connection.call("delete it", connection.runs.run_service_delete_run, run.id)
+    for ask in (run.wait, run.cancel, lambda: run.state, lambda: run.error):
+        with pytest.raises(RunNotFoundError, match=run.id):
+            ask()
+
+
+def test_what_kubeflow_pipelines_says_where_no_step_left_a_word(
+    make_runner: MakeRunner, start: Start
+) -> None:
+    run = start(make_runner(), "die")
+    with pytest.raises(RunFailedError, match=r"its step 'act' failed: .*exit code 1") as caught:
+        run.wait(PATIENCE)
+    assert caught.value.reason == "PipelineFailed"
+
+
+def test_once_the_pods_are_gone_the_records_keep_the_last_lines(
+    make_runner: MakeRunner, start: Start, kaptain_home: Path
+) -> None:
+    run = start(make_runner(), "fail")
+    with pytest.raises(Exception, match="exit code 3"):
+        run.wait(PATIENCE)
+    cluster = LocalCluster(kaptain_home)
+    for pod in cluster.list("Pod"):
+        cluster.delete(ResourceRef.of(pod))
+    eventually(lambda: not list(cluster.list("Pod")), "the pods are gone")
+    assert list(run.logs()) == ["last words"]
+    assert list(run.logs(follow=True)) == ["last words"]
+
+
+def test_a_lost_answer_to_a_retry(face: KfpFace, make_runner: MakeRunner, start: Start) -> None:
+    run = start(make_runner(Time()), "recover")
+    eventually(lambda: run.state.finished, "it fails")
+    face.faults.add(Fault(do="lose", method="POST", path=":retry"))
+    run.retry()
+    eventually(lambda: run.state is RunState.SUCCEEDED, "it succeeds")
+    with pytest.raises(RunError, match=r"refused to retry the run .*\(400\)"):
+        run.retry()
+
+
+def test_a_cancel_that_comes_too_late(face: KfpFace, make_runner: MakeRunner, start: Start) -> None:
+    runner = make_runner()
+    run = start(runner, "succeed")
+    face.faults.add(Fault(do="delay", method="POST", path=":terminate", seconds=4.0))
+    run.cancel()
+    assert run.state in (RunState.SUCCEEDED, RunState.CANCELED)
+
+
+def test_a_lost_answer_to_a_cancel(face: KfpFace, make_runner: MakeRunner, start: Start) -> None:
+    run = start(make_runner(), "hang")
+    face.faults.add(Fault(do="lose", method="POST", path=":terminate"))
+    run.cancel()
+    assert run.state is RunState.CANCELED
+
+
+def test_handles_say_who_they_are(waiting: RunHandle, face: KfpFace) -> None:
+    assert repr(waiting) == f"<run {waiting.id} on {face.url}>"
+
+
+def test_schedules_tell_when(face: KfpFace, make_runner: MakeRunner, kaptain_home: Path) -> None:
+    runner = make_runner()
+    request: Any = request_to("succeed", kaptain_home, FolderStore(kaptain_home / "models"))
+    made = runner.schedule(request, Schedule.of(cron="0 3 1 1 *"))
+    due = made.next_run
+    assert due is not None and (due.month, due.day, due.hour, due.minute) == (1, 1, 3, 0)
+    assert made.last_run is None
+    assert made.url == f"{face.url}/#/recurringrun/details/{made.id}"
+    made.disable()
+    assert made.next_run is None
+
+
+@pytest.fixture
+def scripted(kaptain_home: Path) -> Iterator[Callable[..., RunHandle]]:
+    """A run of a server that answers as the test says, one state after the other."""
+    # nobody works in this home, so it stays as it is: a run that nobody cancelled
+    spec = {"displayName": "r", "experiment": "e", "pipelineSpec": {}, "template": {}}
+    manifest = {
+        "apiVersion": "kaptain-kfp.io/v1",
+        "kind": "Run",
+        "metadata": {"name": "r", "namespace": "default"},
+        "spec": spec,
+    }
+    Objects(kaptain_home).create(manifest)
+    with serving() as server:
+
+        def run_of(*states: str) -> RunHandle:
+            server.answers = [(200, {}, f'{{"run_id": "r", "state": "{s}"}}') for s in states]
+            connection = KfpConnection(
+                KfpSettings(host=server.url, ui=server.url), sleep=lambda _: None
+            )
+            return KfpRunHandle(connection, LocalCluster(kaptain_home), None, "r")
+
+        yield run_of
+
+
+def test_a_state_that_nobody_knows_is_waited_out(scripted: Callable[..., RunHandle]) -> None:
+    run = scripted("PENDING", "BRAND_NEW", "BRAND_NEW", "SUCCEEDED")
+    assert run.wait() is RunState.SUCCEEDED
+
+
+def test_a_run_that_was_skipped(scripted: Callable[..., RunHandle]) -> None:
+    run = scripted("SKIPPED")
+    assert run.wait() is RunState.SKIPPED
+    assert run.error is None
+
+
+def test_a_server_that_calls_cancelled_runs_failed(scripted: Callable[..., RunHandle]) -> None:
+    # asked whether it is over, told to terminate, asked until it is over
+    run = scripted("RUNNING", "", "CANCELING", "FAILED")
+    run.cancel()
+    assert run.state is RunState.CANCELED
+    assert isinstance(run.error, RunCancelledError)
+    run.retry()
+    assert run.state is RunState.FAILED
+
+
+def test_a_run_that_others_terminated_without_a_trace(
+    scripted: Callable[..., RunHandle], kaptain_home: Path
+) -> None:
+    run = scripted("FAILED")
+    assert run.state is RunState.FAILED
+    Objects(kaptain_home).patch("Run", "r", "default", {"spec": {"terminate": True}})
+    assert run.state is RunState.CANCELED
+    with pytest.raises(RunCancelledError):
+        run.wait()

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from kaptain_kfp.exceptions import ScriptFailedError
+from kaptain_kfp.runs.told import error_of, kept_tail, outputs_of
+from kaptain_kfp.specs import BuiltImage, ErrorSpec, Outcome, Record
+
+IMAGE = BuiltImage(name="n", reference="r", checksum="c", built=True)
+ERROR = ErrorSpec(type="ScriptFailedError", message="it broke", log_tail="one\ntwo")
+
+
+def record(task: str, event: Any, action: Any = "train", run: str = "run", **more: Any) -> Record:
+    now = datetime.now(timezone.utc)
+    return Record(model_id="m", run_id=run, task=task, event=event, action=action, time=now, **more)
+
+
+def test_the_error_of_a_step() -> None:
+    records = [
+        record("build", "outcome", "build", outcome=Outcome(image=IMAGE)),
+        record("train", "error", error=ERROR),
+        record("train", "error", run="another", error=ErrorSpec(type="X", message="x")),
+    ]
+    error = error_of(records, "run", "url")
+    assert isinstance(error, ScriptFailedError)
+    assert (error.message, error.run_url, error.log_tail) == ("it broke", "url", "one\ntwo")
+    assert error_of(records, "nobody", "url") is None
+
+
+def test_an_error_that_was_made_up_for_counts_no_more() -> None:
+    failed = record("train", "error", error=ERROR)
+    assert error_of([failed, record("train", "outcome", outcome=Outcome())], "run", "") is None
+
+
+def test_the_last_lines() -> None:
+    records = [
+        record("train", "submitted"),
+        record("train", "error", error=ERROR),
+        record("train", "outcome", outcome=Outcome(log_tail="three")),
+        record("train", "outcome", run="another", outcome=Outcome(log_tail="no")),
+    ]
+    assert list(kept_tail(records, "run")) == ["one", "two", "three"]
+
+
+UUID = "5b1d4c0e-3b5f-4a39-9d6e-0d4f1d8f0a51"
+
+
+@pytest.mark.parametrize("prefix", ["", "17-", f"{UUID}-"])
+def test_outputs_go_by_the_names_of_tasks(prefix: str) -> None:
+    trained = Outcome(model_uri="file:///m")
+    records = [
+        record(f"{prefix}build-image", "outcome", "build", outcome=Outcome(image=IMAGE)),
+        record(f"{prefix}train-2", "outcome", outcome=trained),
+        record(f"{prefix}train", "error", error=ERROR),
+    ]
+    assert outputs_of(records, "run") == {
+        "build-image": {"Output": IMAGE.dump()},
+        "train-2": {"model_uri": "file:///m", "outcome": trained.dump()},
+    }
+
+
+def test_the_iterations_of_a_loop_are_kept_apart() -> None:
+    records = [record(f"{n}-train", "outcome", outcome=Outcome()) for n in (17, 18)]
+    assert sorted(outputs_of(records, "run")) == ["17/train", "18/train"]
