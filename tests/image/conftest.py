@@ -59,10 +59,12 @@ def make_wheel() -> Callable[..., Path]:
         files: Mapping[str, str] | None = None,
         requires: Sequence[str] = (),
         scripts: str = "",
+        python: str = ">=3",
     ) -> Path:
         info = f"{name}-{version}.dist-info"
         needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
         extras = re.findall(r"extra == '(\w+)'", needs)
+        needs += f"Requires-Python: {python}\n"
         needs += "".join(f"Provides-Extra: {extra}\n" for extra in extras)
         content = {
             **(files if files is not None else {f"{name}/__init__.py": f"VERSION = {version!r}\n"}),

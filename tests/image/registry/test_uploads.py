@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -93,6 +94,23 @@ def test_a_part_that_never_arrived_is_sent_again(
     ranges = [r.headers["content-range"] for r in proxy.requests if r.method == "PATCH"]
     assert ranges[1] == ranges[2] == "65536-131071"
     assert arrived(client, proxy, ref.repository)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_part_that_never_arrives(client: RegistryClient, proxy: FaultyProxy, first: int) -> None:
+    """The registry says each time that the upload may go on; still it comes to an end."""
+    ref = fresh(host_of(proxy))
+    seen = itertools.count()
+    proxy.answer(
+        *(503, b'{"errors": [{"code": "UNAVAILABLE", "message": "disk full"}]}'),
+        when=lambda request: request.method == "PATCH" and next(seen) >= first,
+        times=None,
+    )
+    with pytest.raises(
+        RegistryUnavailableError, match=r"HTTP 503: UNAVAILABLE disk full"
+    ) as caught:
+        client.push_blob(ref, BLOB, bytes_source(CONTENT))
+    assert "its disk may be full" in str(caught.value.hint)
 
 
 def test_an_end_whose_answer_is_lost(client: RegistryClient, proxy: FaultyProxy) -> None:
