@@ -10,17 +10,12 @@ from pathlib import Path
 from kaptain_kfp.config import Config
 from kaptain_kfp.image.base import Images
 from kaptain_kfp.image.builder import Recipe, build_image, find_image
-from kaptain_kfp.image.layers.code import code_layer
-from kaptain_kfp.image.layers.helpers import helpers_layer
-from kaptain_kfp.image.layers.packages import requirements_layer
 from kaptain_kfp.image.layers.tar import LayerPlan
+from kaptain_kfp.image.publish import model_layers
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.configured import registry_client
 from kaptain_kfp.image.registry.images import RemoteImage
-from kaptain_kfp.image.requirements import has_requirements
 from kaptain_kfp.image.sources import collect, unpack
-from kaptain_kfp.image.wheel_target import wheel_target
-from kaptain_kfp.image.wheels import install_wheels
 from kaptain_kfp.manifests.secret import REGISTRY_ENTRIES
 from kaptain_kfp.platform.config.certificates import DockerRegistryCertificateProvider
 from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
@@ -35,13 +30,11 @@ class PublishedImages(Images):
 
     Args:
         config: Its `docker_registry_url` is the registry of images whose names have none.
-        refresh_base: Whether a build looks what the name of its base stands for by now.
     """
 
-    def __init__(self, config: Config, *, refresh_base: bool = False) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
         self._url = config.docker_registry_url
-        self._refresh_base = refresh_base
 
     @classmethod
     def of_step(cls, environment: Mapping[str, str]) -> PublishedImages:
@@ -76,7 +69,14 @@ class PublishedImages(Images):
         with self._client(name) as client:
             return find_image(wanted, client, registry_url=self._url)
 
-    def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
+    def build(
+        self,
+        model: ModelSpec,
+        store: Store,
+        log: Callable[[str], None],
+        *,
+        refresh_base: bool = False,
+    ) -> BuiltImage:
         """Builds a model's image and pushes it, unless it is there."""
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -93,7 +93,7 @@ class PublishedImages(Images):
                 scratch=scratch,
                 log=log,
                 registry_url=self._url,
-                refresh_base=self._refresh_base,
+                refresh_base=refresh_base,
             )
 
     def _client(self, name: str) -> RegistryClient:
@@ -114,14 +114,4 @@ def _layers(
     found = collect(
         code, source.main_file, [entry.path for entry in source.entries], source.requirements
     )
-    plans = [helpers_layer()]
-    listed = code / source.requirements if source.requirements else None
-    if listed is None or not has_requirements(listed):
-        return [*plans, code_layer(found)]
-    target = wheel_target(base.config, base.platform)
-    installed = install_wheels(listed, code, target, scratch / "installed", log)
-    return [
-        *plans,
-        requirements_layer(installed.packages),
-        code_layer(found, packages=installed.local),
-    ]
+    return model_layers(base, found, code, scratch, log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn
 
@@ -25,6 +26,7 @@ from .identity import validate_model_id
 from .meta import ModelMeta
 from .plans import Plan, check_room, plan_build, plan_of, plan_train
 from .pods import PodOptions
+from .publishing import publish_here, publish_options
 from .resources import Resources
 from .states import ModelState, ModelStatus, fold, newer_runs
 from .validation import defined, require
@@ -195,7 +197,17 @@ class Model:
         close_finished_runs(self._records(), self._world().runner)
         return self._records().load()
 
-    def build(self, verbose: bool | None = None, *, wait: bool = True) -> bool:
+    def build(
+        self,
+        verbose: bool | None = None,
+        *,
+        wait: bool = True,
+        publish: bool = False,
+        refresh_base: bool = False,
+        platform: str | None = None,
+        python_version: str | None = None,
+        exclude: Sequence[str] = (),
+    ) -> bool:
         """Builds the image with the model's training code and its requirements.
 
         An image of that name with that content is left as it is, and no run is made.
@@ -203,6 +215,12 @@ class Model:
         Args:
             verbose: Show what the steps print; by default `envs.VERBOSE`.
             wait: False returns once the run is submitted; see `last_run`.
+            publish: Build and push to the registry from here, whatever the target; no run is made.
+            refresh_base: Look what the name of the base image stands for by now; by default it
+                stays what it was when an image of that name was first built.
+            platform: With `publish`: what the image runs on, by default ``linux/amd64``.
+            python_version: With `publish`: the Python of a base image that doesn't tell it.
+            exclude: With `publish`: packages that the base image has, and that aren't installed.
 
         Returns:
             True if successful, otherwise False.
@@ -211,13 +229,22 @@ class Model:
             ModelValidationException: A file is missing or outside of the base folder.
             ImageBuildException: The image could not be built.
         """
+        plan = plan_build(refresh_base)
+        here = publish_options(publish, wait, platform, python_version, exclude)
         content = Content.of(self._definition(), self.config)
         world = self._enter("build")
+        if here is not None:
+            publish_here(
+                *(content, self.config, self._records(), here),
+                refresh_base=refresh_base,
+                verbose=verbose,
+            )
+            return True
         image = content.image
-        if world.images.find(image.name, image.checksum) is not None:
+        if not refresh_base and world.images.find(image.name, image.checksum) is not None:
             get_logger().info("build: %s with the same contents is there already.", image.name)
             return True
-        return self._run(world, plan_build(), content, verbose, wait)
+        return self._run(world, plan, content, verbose, wait)
 
     def train(
         self,

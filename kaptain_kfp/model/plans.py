@@ -20,6 +20,7 @@ from .validation import (
     checked_pod,
     checked_policy,
     checked_resources,
+    checked_switch,
     checked_workers,
 )
 
@@ -41,9 +42,14 @@ class Plan:
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
-def plan_build() -> Plan:
-    """Returns the plan of `Model.build`."""
-    return Plan("build")
+def plan_build(refresh_base: bool = False) -> Plan:
+    """Returns the plan of `Model.build`.
+
+    Raises:
+        ModelValidationException: `refresh_base` isn't true or false.
+    """
+    refresh = checked_switch("refresh_base", refresh_base)
+    return Plan("build", {"refresh_base": refresh}, {"refresh_base": True} if refresh else {})
 
 
 def plan_train(
