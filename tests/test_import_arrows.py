@@ -50,7 +50,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "boto3": ("store.s3", "platform"),
     "botocore": ("store.s3", "platform"),
     "s3transfer": ("store.s3transfer",),
-    "urllib3": ("image.registry", "cluster.kubernetes"),
+    "urllib3": ("image.registry", "cluster.kubernetes", "runs.kfp_connection", "runs.kfp_failures"),
     "zstandard": ("image.layers.packing",),
     "packaging": ("image",),
 }

@@ -7,9 +7,10 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from kaptain_kfp.exceptions import ImageBuildException, ImageNotFoundError, RegistryError
+from kaptain_kfp.image.layer_cache import KeptLayer
 from kaptain_kfp.image.layers.config import (
     LABEL_BASE_DIGEST,
     LABEL_BASE_NAME,
@@ -28,9 +29,12 @@ from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
 
-__all__ = ["AnyRecipe", "Recipe", "build_image", "find_image"]
+__all__ = ["AnyRecipe", "NewLayer", "Recipe", "build_image", "find_image"]
 
 Log = Callable[[str], None]
+
+NewLayer: TypeAlias = LayerPlan | KeptLayer
+"""A layer that is to be packed, or one that is packed already."""
 
 
 class AnyRecipe(Protocol):
@@ -49,8 +53,8 @@ class AnyRecipe(Protocol):
         """How the new layers are packed."""
 
     @property
-    def layers(self) -> Callable[[RemoteImage], Sequence[LayerPlan]]:
-        """Returns the new layers, from the lowest to the topmost, for the base that was found."""
+    def layers(self) -> Callable[[RemoteImage, Path], Sequence[NewLayer]]:
+        """Returns the new layers, see `Recipe`."""
 
     def config(self, base: RemoteImage, layers: Sequence[Layer], created: str) -> dict[str, Any]:
         """Returns the image's configuration, with the labels of `base_labels`."""
@@ -64,8 +68,9 @@ class Recipe:
         image: Its name, its base and its checksum.
         identity: The model that it is for.
         main_file: The script that is run, relative to the code folder.
-        layers: Returns the new layers, from the lowest to the topmost, for the base that was found;
-            called only if something is to be built.
+        layers: Returns the new layers, from the lowest to the topmost, for the base that was found,
+            and with a folder that is there until they are pushed; called only if something is to be
+            built.
         platform: What it runs on.
         compression: How the new layers are packed.
         environment: Variables to set in it.
@@ -74,7 +79,7 @@ class Recipe:
     image: ImageSpec
     identity: ModelIdentity
     main_file: str
-    layers: Callable[[RemoteImage], Sequence[LayerPlan]]
+    layers: Callable[[RemoteImage, Path], Sequence[NewLayer]]
     platform: Platform = field(default_factory=Platform)
     compression: Compression = Compression.GZIP
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -210,8 +215,19 @@ class _Build:
         return self._run(scratch)
 
     def _run(self, scratch: Path) -> BuiltImage:
-        # ours first: what is wrong with them shows before gigabytes travel
-        layers = [self._push_layer(plan, scratch) for plan in self._recipe.layers(self._base)]
+        try:
+            scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".build-", dir=scratch) as folder:
+                # ours first: what is wrong with them shows before gigabytes travel
+                wanted = self._recipe.layers(self._base, Path(folder))
+                layers = [self._push_layer(layer, Path(folder)) for layer in wanted]
+        except OSError as error:
+            raise ImageBuildException(
+                f"New layers can't be written to {scratch}: {error.strerror}.",
+                resource=str(scratch),
+                reason="ScratchUnusable",
+                hint="Check the space and the permissions there, then build again.",
+            ) from error
         self._copy_base()
         family = self._base.manifest.family
         manifest = Manifest(
@@ -230,22 +246,16 @@ class _Build:
             base=_pinned(image.base_image, self._base.resolved),
         )
 
-    def _push_layer(self, plan: LayerPlan, scratch: Path) -> Layer:
-        try:
-            scratch.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".layer-", dir=scratch) as folder:
-                file = Path(folder) / "blob"
-                layer = self._write(plan, file)
-                sent = layer.descriptor.digest not in self._there and self._client.push_blob(
-                    self._target, layer.descriptor, file_source(file)
-                )
-        except OSError as error:
-            raise ImageBuildException(
-                f"The layer {plan.created_by!r} can't be written to {scratch}: {error.strerror}.",
-                resource=str(scratch),
-                reason="ScratchUnusable",
-                hint="Check the space and the permissions there, then build again.",
-            ) from error
+    def _push_layer(self, wanted: NewLayer, scratch: Path) -> Layer:
+        file = scratch / "layer"
+        if isinstance(wanted, KeptLayer):
+            layer, blob = wanted.of(self._base.manifest.family), wanted.blob
+        else:
+            layer, blob = self._write(wanted, file), file
+        sent = layer.descriptor.digest not in self._there and self._client.push_blob(
+            self._target, layer.descriptor, file_source(blob)
+        )
+        file.unlink(missing_ok=True)
         what = f"{layer.descriptor.size:,} bytes sent" if sent else "is there already"
         self._log(f"Layer with {layer.created_by}: {what}.")
         return layer

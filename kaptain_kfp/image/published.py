@@ -1,21 +1,17 @@
-"""Images in a registry: found there, and built on top of their base without ever unpacking it."""
+"""The images of the registry that a configuration names."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kaptain_kfp.config import Config
 from kaptain_kfp.image.base import Images
-from kaptain_kfp.image.builder import Recipe, build_image, find_image
-from kaptain_kfp.image.layers.tar import LayerPlan
-from kaptain_kfp.image.publish import model_layers
-from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.publisher import Publisher
 from kaptain_kfp.image.registry.configured import registry_client
-from kaptain_kfp.image.registry.images import RemoteImage
-from kaptain_kfp.image.sources import collect, unpack
 from kaptain_kfp.manifests.secret import REGISTRY_ENTRIES
 from kaptain_kfp.platform.config.certificates import DockerRegistryCertificateProvider
 from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
@@ -26,15 +22,16 @@ __all__ = ["PublishedImages"]
 
 
 class PublishedImages(Images):
-    """The images of the registry that a configuration names.
+    """The images of a registry, as a notebook and as a step see them.
 
     Args:
         config: Its `docker_registry_url` is the registry of images whose names have none.
+        **settings: Further arguments of `Publisher`.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, **settings: Any) -> None:
         self._config = config
-        self._url = config.docker_registry_url
+        self._settings = settings
 
     @classmethod
     def of_step(cls, environment: Mapping[str, str]) -> PublishedImages:
@@ -51,6 +48,8 @@ class PublishedImages(Images):
             docker_registry_certificate_provider=(
                 DockerRegistryCertificateProvider(ca) if ca else None
             ),
+            # A pod's own disk; its user often has no home.
+            home=Path(tempfile.gettempdir(), "kaptain"),
         )
         return cls(config)
 
@@ -64,10 +63,9 @@ class PublishedImages(Images):
         Raises:
             RegistryError: The registry refused, or can't be reached.
         """
-        # What it is built on makes no difference to what is looked for.
-        wanted = ImageSpec(name=name, base_image=name, checksum=checksum)
-        with self._client(name) as client:
-            return find_image(wanted, client, registry_url=self._url)
+        with self._publisher(name) as publisher:
+            # What it is built on makes no difference to what is looked for.
+            return publisher.find(ImageSpec(name=name, base_image=name, checksum=checksum))
 
     def build(
         self,
@@ -78,40 +76,11 @@ class PublishedImages(Images):
         refresh_base: bool = False,
     ) -> BuiltImage:
         """Builds a model's image and pushes it, unless it is there."""
-        with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            client = stack.enter_context(self._client(model.image.name))
-            recipe = Recipe(
-                image=model.image,
-                identity=model.identity,
-                main_file=model.source.main_file,
-                layers=lambda base: _layers(model, store, base, scratch, log),
-            )
-            return build_image(
-                recipe,
-                client,
-                scratch=scratch,
-                log=log,
-                registry_url=self._url,
-                refresh_base=refresh_base,
-            )
+        with self._publisher(model.image.name) as publisher:
+            return publisher.build(model, store, log, refresh_base=refresh_base)
 
-    def _client(self, name: str) -> RegistryClient:
-        return registry_client(self._config, name)
-
-
-def _layers(
-    model: ModelSpec,
-    store: Store,
-    base: RemoteImage,
-    scratch: Path,
-    log: Callable[[str], None],
-) -> Sequence[LayerPlan]:
-    """Returns the layers above the base's, those that change least the lowest."""
-    source = model.source
-    code = scratch / "code"
-    unpack(store, model.identity.id, source, code)
-    found = collect(
-        code, source.main_file, [entry.path for entry in source.entries], source.requirements
-    )
-    return model_layers(base, found, code, scratch, log)
+    @contextmanager
+    def _publisher(self, name: str) -> Iterator[Publisher]:
+        with registry_client(self._config, name) as client:
+            url = self._config.docker_registry_url
+            yield Publisher(client, self._config.home, registry_url=url, **self._settings)

@@ -78,19 +78,16 @@ def publish_here(
         ImageBuildException: It can't be built; that is on record.
     """
     from kaptain_kfp.image.progress import screen
-    from kaptain_kfp.image.publish import Publication, publish
+    from kaptain_kfp.image.publish import publish
 
-    identity = content.definition.identity
-    what = Publication(content.image, identity, content.sources, content.digests)
+    what = content.publication(config)
     show = envs.VERBOSE if verbose is None else verbose
     given: dict[str, Any] = {"publish": True, **({"refresh_base": True} if refresh_base else {})}
     submission = Submission(definition=content.definition, parameters=given)
     key = (uuid.uuid4().hex, _TASK)
     try:
         with screen(lines=show) as shown:
-            built = publish(
-                what, config, shown.log, shown.progress, options, refresh_base=refresh_base
-            )
+            built = publish(what, config, shown, options, refresh_base=refresh_base)
     except KaptainError as error:
         told = ErrorSpec.of(error)
         records.append(records.new(*key, "error", "build", submission=submission, error=told))

@@ -63,7 +63,7 @@ def recipe(
 ) -> Recipe:
     image = ImageSpec(name=str(target), base_image=str(base), checksum=code.hex())
     layers = (*more, plan("kaptain/main.py", code))
-    return Recipe(image, IDENTITY, "main.py", lambda _: layers, **options)
+    return Recipe(image, IDENTITY, "main.py", lambda _, __: layers, **options)
 
 
 class Builds:

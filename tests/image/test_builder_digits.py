@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,17 +15,13 @@ import pytest
 
 from kaptain_kfp.image import sources
 from kaptain_kfp.image.builder import Recipe, build_image
-from kaptain_kfp.image.layers.code import code_layer
-from kaptain_kfp.image.layers.helpers import helpers_layer
-from kaptain_kfp.image.layers.packages import requirements_layer
-from kaptain_kfp.image.layers.tar import LayerPlan
+from kaptain_kfp.image.layer_cache import LayerCache
+from kaptain_kfp.image.oci import Platform, canonical_json, sha256_digest
 from kaptain_kfp.image.registry.client import RegistryClient
-from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference
-from kaptain_kfp.image.wheel_target import WheelTarget
-from kaptain_kfp.image.wheels import install_wheels
+from kaptain_kfp.image.wheel_layers import WheelLayers
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
-from kaptain_kfp.testing.debian import PYTHON_VERSION, debian_layout, run_in_root
+from kaptain_kfp.testing.debian import debian_layout, run_in_root
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
 from .registry.conftest import REQUIRED, fresh, need
@@ -40,6 +37,8 @@ IDENTITY = ModelIdentity(
     framework_version="1.5",
 )
 USER = 1000
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+HERE = Platform("linux", MACHINES.get(platform.machine(), platform.machine()))
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -81,45 +80,44 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+class Project:
+    """The example with a requirements file, as a user would have it."""
+
+    def __init__(self, folder: Path, base: ImageReference, target: ImageReference) -> None:
+        self.folder = folder / "digits"
+        self.folder.mkdir()
+        shutil.copy(EXAMPLE / "trainer.py", self.folder)
+        (self.folder / "requirements.txt").write_text("scikit-learn\n")
+        self.base, self.target = base, target
+        self.said: list[str] = []
+
+    def build(self) -> BuiltImage:
+        self.said.clear()
+        found = sources.collect(self.folder, "trainer.py", requirements="requirements.txt")
+        digests = sources.digest_sources(found)
+        cache = LayerCache(self.folder.with_name("cache"))
+        layers = WheelLayers(self.folder, found, digests, cache, self.said.append)
+        checksum = sha256_digest(canonical_json(digests))[7:39]
+        image = ImageSpec(name=str(self.target), base_image=str(self.base), checksum=checksum)
+        with RegistryClient() as client:
+            recipe = Recipe(image, IDENTITY, "trainer.py", layers, platform=HERE)
+            return build_image(
+                recipe, client, scratch=self.folder.with_name("new"), log=self.said.append
+            )
+
+
 @pytest.fixture(scope="module")
-def built(
+def project(
     base: ImageReference, registry: RegistryServer, tmp_path_factory: pytest.TempPathFactory
-) -> BuiltImage:
+) -> Project:
+    target = fresh(registry.host, "team/digits")
+    return Project(tmp_path_factory.mktemp("project"), base, target)
+
+
+@pytest.fixture(scope="module")
+def built(project: Project) -> BuiltImage:
     """The image, built from the example's own script."""
-    project = tmp_path_factory.mktemp("digits")
-    shutil.copy(EXAMPLE / "trainer.py", project)
-    (project / "requirements.txt").write_text("scikit-learn\n")
-    found = sources.collect(project, "trainer.py", requirements="requirements.txt")
-    digests = sources.digest_sources(found, project.with_name("digests"))
-    said: list[str] = []
-
-    def layers(image: RemoteImage) -> list[LayerPlan]:
-        assert f"PYTHON_VERSION={PYTHON_VERSION}" in image.config["config"]["Env"]
-        machine = {"amd64": "x86_64", "arm64": "aarch64"}[image.platform.architecture]
-        installed = install_wheels(
-            project / "requirements.txt",
-            project,
-            WheelTarget(PYTHON_VERSION, machine),
-            project.with_name("installed"),
-            said.append,
-        )
-        return [
-            requirements_layer(installed.packages),
-            helpers_layer(),
-            code_layer(found, digests, packages=installed.local),
-        ]
-
-    with RegistryClient() as client:
-        platform = client.image(base).platform
-        image = ImageSpec(
-            name=str(fresh(registry.host, "team/digits")), base_image=str(base), checksum="1" * 32
-        )
-        return build_image(
-            Recipe(image, IDENTITY, "trainer.py", layers, platform=platform),
-            client,
-            scratch=project.with_name("scratch"),
-            log=said.append,
-        )
+    return project.build()
 
 
 def test_others_know_it(
@@ -158,3 +156,18 @@ def test_it_trains_as_a_plain_user(built: BuiltImage, tmp_path: Path) -> None:
     written = root / "kaptain" / "model.joblib"
     assert written.stat().st_uid == USER
     assert [path.name for path in store.rglob("*.joblib")] == ["model.joblib"]
+
+
+def test_changed_code_needs_no_requirements(built: BuiltImage, project: Project) -> None:
+    with (project.folder / "trainer.py").open("a") as stream:
+        stream.write("\n# changed\n")
+    again = project.build()
+    assert again.built
+    assert again.reference != built.reference
+    assert not any("Installing" in line for line in project.said)
+    assert [line.endswith("is there already.") for line in project.said if "Layer" in line] == [
+        True,
+        True,
+        False,
+    ]
+    assert not project.build().built
