@@ -12,10 +12,12 @@ import click
 from kaptain_kfp.version import __version__
 
 from .base import Group, Settings, examples
+from .images import image
 from .jobs import jobs
 from .models import models
 from .runs import logs, runs
 from .schedules import schedules
+from .setup import setup
 from .supervisor import supervisor
 
 __all__ = ["main"]
@@ -54,4 +56,6 @@ main.add_command(logs)
 main.add_command(schedules)
 main.add_command(models)
 main.add_command(jobs)
+main.add_command(image)
 main.add_command(supervisor)
+main.add_command(setup)

@@ -34,6 +34,7 @@ _BASE_IMAGE = "python:3.11-slim"
 @pass_settings
 def component_image(
     settings: Settings,
+    /,
     repository: str,
     base_image: str,
     platform: str | None,

@@ -172,17 +172,13 @@ def _package_layer(files: Sequence[ArchiveFile], metadata: bytes) -> LayerPlan:
     ]
     known = {entry.path for entry in entries}
     above = [
-        folder
-        for folder in folders_above(known, "opt/kaptain", 0o755)
-        if folder.path not in known
+        folder for folder in folders_above(known, "opt/kaptain", 0o755) if folder.path not in known
     ]
     return LayerPlan(f"{_DISTRIBUTION} {__version__} in {SITE_PACKAGES}", (*above, *entries))
 
 
 def _settings(settings: dict[str, Any]) -> None:
-    settings["Env"] = with_variables(
-        settings.get("Env"), {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"}
-    )
+    settings["Env"] = with_variables(settings.get("Env"), {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"})
     settings["WorkingDir"] = "/tmp"
     if str(settings.get("User") or "").partition(":")[0] in _ROOT_USERS:
         settings["User"] = _USER
