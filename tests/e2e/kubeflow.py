@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from kaptain_kfp.testing.scripted_kubelet import ScriptedKubelet
 NAMESPACE = "team-a"
 BASE = "s3://models/prod"
 MODEL_ID = "dev/digits"
+TRAINING_SECONDS = 150.0
 CRDS = Path(__file__).parents[3] / "shared" / "crds"
 
 UPLOADING = """
@@ -80,6 +82,8 @@ class Kubeflow:
         steps: The world that the steps of pipelines run in; the same one, but for `scripted`.
         project: Where training code lies.
         kubelet: What plays the pods of the training, where no process of this machine does.
+        kfp_tokens: What opens Kubeflow Pipelines; may be changed while it runs.
+        settings: For every configuration.
     """
 
     home: Path
@@ -91,6 +95,7 @@ class Kubeflow:
     registry: RegistryServer
     login: Login | None = None
     kubelet: ScriptedKubelet | None = None
+    kfp_tokens: dict[str, bool] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def config(self, **settings: Any) -> Config:
@@ -202,18 +207,18 @@ def serve_kubeflow(
             stack.callback(end_home, steps)
             ensure_supervisor(Home(steps), {KUBELET_VARIABLE: "on"})
         token = login.kubernetes if login else None
+        kfp_tokens = {login.kfp: True} if login else {}
         pipelines = stack.enter_context(
             serve_kfp(
                 steps,
                 kubernetes=kubernetes.kubeconfig_of(token, NAMESPACE),
                 namespace=NAMESPACE,
-                tokens={login.kfp: True} if login else None,
+                tokens=kfp_tokens,
             )
         )
         kubelet = stack.enter_context(ScriptedKubelet(Home(home))) if scripted else None
-        made = Kubeflow(
-            *(home, steps, project, kubernetes, pipelines, s3, registry, login, kubelet, settings)
-        )
+        servers = (kubernetes, pipelines, s3, registry)
+        made = Kubeflow(home, steps, project, *servers, login, kubelet, kfp_tokens, settings)
         if scripted:
             config = made.config()
             secrets = Credentials(
@@ -238,3 +243,31 @@ def need_programs() -> None:
         pytest.fail(f"there is no {', '.join(missing)}")
     if missing:
         pytest.skip(f"there is no {', '.join(missing)}")
+
+
+class Training:
+    """Somebody in a notebook who trains a model, and waits."""
+
+    def __init__(self, model: Model, **arguments: Any) -> None:
+        self._ended: list[bool | BaseException] = []
+        self._thread = threading.Thread(target=self._run, args=(model, arguments), daemon=True)
+        self._thread.start()
+
+    def _run(self, model: Model, arguments: Mapping[str, Any]) -> None:
+        try:
+            self._ended.append(model.train({"--C": 1}, **arguments))
+        except BaseException as error:
+            self._ended.append(error)
+
+    @property
+    def over(self) -> bool:
+        """Whether it came to an end."""
+        return bool(self._ended)
+
+    def end(self) -> bool:
+        """Waits, and returns what `Model.train` does, or raises what it raises."""
+        self._thread.join(TRAINING_SECONDS)
+        (end,) = self._ended
+        if isinstance(end, BaseException):
+            raise end
+        return end
