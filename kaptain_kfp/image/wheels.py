@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import venv
@@ -104,6 +105,32 @@ def install_wheels(
     """
     asked = read_requirements(requirements)
     _refuse_clones(asked, requirements.name)
+    try:
+        return _install_wheels(requirements, asked, code, target, folder, log, exclude)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ImageBuildException(
+            f"{requirements.name} can't be installed in {folder.parent}: {error}.",
+            resource=requirements.name,
+            reason="RequirementsFailed",
+            hint=f"Check the space and the permissions there, and that {sys.executable} has pip.",
+        ) from error
+
+
+def frameworks_among(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns the big frameworks among the normalised names of packages, sorted."""
+    found = (name for name in names if name in _FRAMEWORKS or name.startswith("nvidia-"))
+    return tuple(sorted(found))
+
+
+def _install_wheels(
+    requirements: Path,
+    asked: Requirements,
+    code: Path,
+    target: WheelTarget,
+    folder: Path,
+    log: Log,
+    exclude: Iterable[str],
+) -> Installed:
     left_out = frozenset(canonicalize_name(name) for name in exclude)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".wheels-", dir=folder.parent) as scratch:
@@ -126,12 +153,6 @@ def install_wheels(
         resolution.excluded,
         frameworks,
     )
-
-
-def frameworks_among(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the big frameworks among the normalised names of packages, sorted."""
-    found = (name for name in names if name in _FRAMEWORKS or name.startswith("nvidia-"))
-    return tuple(sorted(found))
 
 
 class _Work:

@@ -339,6 +339,14 @@ def test_an_interpreter_without_pip_is_helped(
     assert world.install("app").versions == {"app": "1.0"}
 
 
+def test_a_place_that_cannot_be_written_to(world: World) -> None:
+    world.wheel("app")
+    (world.folder / "out").write_text("a file")
+    with pytest.raises(ImageBuildException, match=r"can't be installed in .*out: ") as caught:
+        world.install("app")
+    assert "space" in (caught.value.hint or "")
+
+
 def test_frameworks() -> None:
     names = ["torch", "numpy", "nvidia-nccl-cu12", "jax", "torchmetrics", "tensorflow"]
     assert frameworks_among(names) == ("jax", "nvidia-nccl-cu12", "tensorflow", "torch")

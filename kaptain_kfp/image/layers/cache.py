@@ -14,6 +14,8 @@ from kaptain_kfp.image.requirements import Requirements
 
 __all__ = ["index_settings", "requirements_key"]
 
+_FORMAT = 1
+"""Goes up when the same requirements give another layer, so that none of old is taken."""
 _INDEX_OPTIONS = frozenset(
     {"index-url", "extra-index-url", "find-links", "no-index", "pre", "prefer-binary"}
 )
@@ -47,6 +49,7 @@ def requirements_key(
         exclude: Names that are left out.
     """
     content = {
+        "format": _FORMAT,
         "base": base_digest,
         "platform": str(platform),
         "python": python_version,
