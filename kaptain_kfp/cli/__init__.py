@@ -12,6 +12,8 @@ import click
 from kaptain_kfp.version import __version__
 
 from .base import Group, Settings, examples
+from .clean import clean
+from .doctor import doctor
 from .images import image
 from .jobs import jobs
 from .models import models
@@ -30,6 +32,7 @@ __all__ = ["main"]
         "kaptain runs list",
         "kaptain logs 3f2a -f",
         "kaptain models show dev/mnist",
+        "kaptain doctor",
         "kaptain --home /tmp/world --json jobs list",
     ),
 )
@@ -57,5 +60,7 @@ main.add_command(schedules)
 main.add_command(models)
 main.add_command(jobs)
 main.add_command(image)
+main.add_command(clean)
 main.add_command(supervisor)
+main.add_command(doctor)
 main.add_command(setup)

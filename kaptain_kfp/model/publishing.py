@@ -43,8 +43,8 @@ def publish_options(
         return None
     if not wait:
         raise ModelValidationException(
-            "wait=False: what is published from here is published once build() returns.",
-            hint="Leave out wait=False, or publish=True for a run that goes on by itself.",
+            "publish=True goes neither with wait=False nor with dry_run=True: there is no run.",
+            hint="Leave out either; without publish=True a run builds the image.",
         )
     if isinstance(exclude, str):
         raise ModelValidationException(

@@ -166,7 +166,8 @@ def test_what_is_wrong_is_raised_and_on_record(project: Project) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"publish": True, "wait": False}, "wait=False"),
+        ({"publish": True, "wait": False}, "neither with wait=False"),
+        ({"publish": True, "dry_run": True}, "nor with dry_run=True"),
         ({"platform": "linux/arm64"}, "platform='linux/arm64' means nothing without publish"),
         ({"python_version": "3.11"}, "python_version='3.11' means nothing without publish"),
         ({"exclude": ["torch"]}, "exclude="),
