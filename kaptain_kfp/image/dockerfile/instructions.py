@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image.pip_process import mask
 
 __all__ = ["Instruction", "invalid", "read", "split_words", "substituted"]
 
@@ -47,7 +48,7 @@ class Instruction:
         flags = "".join(
             f" --{name}={value}" if value else f" --{name}" for name, value in self.flags.items()
         )
-        return f"{self.name}{flags} {self.text}"
+        return mask(f"{self.name}{flags} {self.text}")
 
     @property
     def listed(self) -> list[str] | None:

@@ -23,7 +23,7 @@ __all__ = ["Copy", "NeedsTool", "Outcome", "base_of", "interpret"]
 _PROGRAMS = re.compile(r"/.*|\./.*|python(?:3(?:\.\d+)?)?|sh|bash")
 _LITERAL = re.compile(r"'[^']*\$[^']*'|\\\$")
 _ARCHIVE = re.compile(r".*\.(?:tar|tar\.\w+|tgz|tbz2?|txz)")
-_PORT = re.compile(r"\d+(?:-\d+)?(?:/(?:tcp|udp|sctp))?")
+_PORT = re.compile(r"\d+(?:/(?:tcp|udp|sctp))?")
 _SHELL = ["/bin/sh", "-c"]
 
 
@@ -195,6 +195,8 @@ class _Interpreter:
     def _expose(self, item: Instruction) -> None:
         ports = dict(self.outcome.settings.get("ExposedPorts") or {})
         for port in self._words(item):
+            if "-" in port:
+                raise NeedsTool(item, "ranges of ports can't be followed here")
             if not _PORT.fullmatch(port):
                 raise invalid(item, f"{port!r} is no port")
             ports[port if "/" in port else f"{port}/tcp"] = {}

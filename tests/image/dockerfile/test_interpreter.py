@@ -145,6 +145,8 @@ def test_requirements_come_from_where_they_were_copied(context: Context) -> None
         ("ADD https://example.com/a /x/", "isn't among the files"),
         ("COPY app.py /opt", "/opt may be a folder of the base"),
         ("HEALTHCHECK CMD x", "isn't among those"),
+        ("EXPOSE 80-90", "ranges of ports"),
+        ("RUN curl https://ann:secret@a.b", r"RUN curl https://\*\*\*@a\.b: it does more"),
         ('SHELL ["bash"]', "isn't among those"),
         ("ENV A='$B'", "dollar sign"),
         ("ENV A=\\$B", "dollar sign"),
