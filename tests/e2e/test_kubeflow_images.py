@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -71,3 +72,5 @@ def test_what_is_published_from_here_is_what_is_trained(kubeflow: Kubeflow) -> N
     assert trained is not None and trained.image is not None
     assert trained.image.reference == image and trained.image.built is False
     assert trained.image.base == record.outcome.image.base
+    (card,) = kubeflow.home.rglob("trained_model")
+    assert json.loads(card.read_text())["image"] == image
