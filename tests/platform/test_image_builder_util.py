@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,21 @@ def test_the_same_again_sends_nothing(project: Path, proxy: FaultyProxy) -> None
     assert builder(project, host, DOCKERFILE, FILES).build_image().built
     changed = DOCKERFILE.replace("who=me", "who=you")
     assert builder(project, host, changed, FILES).build_image().built
+
+
+def test_folders_of_the_base_stay_as_they_are(
+    registry: RegistryServer, project: Path, tmp_path: Path
+) -> None:
+    (project / "root" / "etc" / "empty").mkdir(parents=True)
+    (project / "root" / "etc" / "app.conf").write_text("a=b\n", encoding="utf-8")
+    built = builder(project, registry.host, f"{HEAD}COPY root /\n", ["root"]).build_image()
+    layer = skopeo(built.reference)["Layers"][-1]
+    layout = tmp_path / "layout"
+    source = f"docker://{built.reference}"
+    run("skopeo", "copy", "-q", "--src-tls-verify=false", source, f"oci:{layout}:x")
+    blob = layout / "blobs" / layer.replace(":", "/")
+    with tarfile.open(blob) as archive:
+        assert archive.getnames() == ["etc/app.conf", "etc/empty"]
 
 
 def test_without_a_tool_the_line_is_named(

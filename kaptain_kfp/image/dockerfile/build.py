@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kaptain_kfp.config import Config
@@ -164,9 +164,12 @@ class DockerfileBuild:
 
 
 def _layer(copy: Copy) -> LayerPlan:
+    # those of the base keep their permissions: only a folder without content is told of
+    filled = {str(parent) for path in copy.files for parent in PurePosixPath(path).parents}
     entries = (
         LayerEntry(path.lstrip("/"), file.mode, None if file.folder else file)
         for path, file in copy.files.items()
+        if path not in filled
     )
     return LayerPlan(str(copy.instruction), tuple(entries))
 
