@@ -55,12 +55,18 @@ class WantedKind:
 WANTED_KINDS = (
     WantedKind("TFJob", "to train models of TensorFlow", "the Training Operator"),
     WantedKind(
-        *("PyTorchJob", "to train models of PyTorch", "the Training Operator"),
-        *("TrainJob", "operator"),
+        "PyTorchJob",
+        "to train models of PyTorch",
+        "the Training Operator",
+        substitute="TrainJob",
+        chosen="operator",
     ),
     WantedKind(
-        *("TrainJob", "to train models with Kubeflow Trainer", "Kubeflow Trainer"),
-        *("PyTorchJob", "trainer"),
+        "TrainJob",
+        "to train models with Kubeflow Trainer",
+        "Kubeflow Trainer",
+        substitute="PyTorchJob",
+        chosen="trainer",
     ),
     WantedKind("Experiment", "to tune models", "Katib"),
     WantedKind("InferenceService", "to deploy models", "KServe"),
