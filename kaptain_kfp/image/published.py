@@ -12,6 +12,7 @@ from kaptain_kfp.config import Config
 from kaptain_kfp.image.base import Images
 from kaptain_kfp.image.publisher import Publisher
 from kaptain_kfp.image.registry.configured import registry_client
+from kaptain_kfp.image.registry.names import image_reference
 from kaptain_kfp.manifests.secret import REGISTRY_ENTRIES
 from kaptain_kfp.platform.config.certificates import DockerRegistryCertificateProvider
 from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
@@ -68,6 +69,10 @@ class PublishedImages(Images):
         with self._publisher(name) as publisher:
             # What it is built on makes no difference to what is looked for.
             return publisher.find(ImageSpec(name=name, base_image=name, checksum=checksum))
+
+    def reference(self, name: str, digest: str) -> str:
+        """Returns the reference of an image with its registry."""
+        return str(image_reference(name, self._config.docker_registry_url).at(digest))
 
     def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
         """Builds a model's image and pushes it, unless it is there."""

@@ -59,7 +59,7 @@ class Credentials:
             ensure_secret(cluster, manifest)
 
     def secrets(self, model_id: str, namespace: str) -> list[dict[str, Any]]:
-        """Returns the model's Secrets as they should be.
+        """Returns the model's Secrets; they hold the credentials, readably for everybody.
 
         Raises:
             ConfigurationError: A provider can't say its credentials.

@@ -18,13 +18,15 @@ from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.specs import Action, Definition, MetricSummary, ModelIdentity, Record
 from kaptain_kfp.store.records import Records
 
+from .actionplan import ActionPlan
 from .actions import close_finished_runs, conclude, schedule, send, submit
 from .content import Content
 from .frameworks import ModelFramework
 from .identity import validate_model_id
 from .meta import ModelMeta
-from .plans import Plan, check_room, plan_build, plan_of, plan_train
+from .planning import plan_action
 from .pods import PodOptions
+from .requests import ActionRequest, check_room, request_build, request_of, request_train
 from .resources import Resources
 from .states import ModelState, ModelStatus, fold, newer_runs
 from .validation import defined, require
@@ -195,7 +197,30 @@ class Model:
         close_finished_runs(self._records(), self._world().runner)
         return self._records().load()
 
-    def build(self, verbose: bool | None = None, *, wait: bool = True) -> bool:
+    def plan(self, action: str = "train", **arguments: Any) -> ActionPlan:
+        """Returns what an action would do now; nothing is sent, made or recorded.
+
+        It shows the pipeline, the objects and how they differ from those that are there, whether
+        the image has to be built, the resources altogether, and what the cluster itself says to it.
+        Print it; in a notebook it shows itself.
+
+        Args:
+            action: ``train`` or ``build``.
+            **arguments: Those of the action's method, but `verbose`, `wait` and `dry_run`.
+
+        Returns:
+            The plan, with what keeps the action from going well as its `problems`.
+
+        Raises:
+            ModelValidationException: Something given can't be.
+            ConfigurationError: There is no such world.
+        """
+        asked = request_of(action, arguments)
+        return plan_action(self._world(), asked, Content.of(self._definition(), self.config))
+
+    def build(
+        self, verbose: bool | None = None, *, wait: bool = True, dry_run: bool = False
+    ) -> bool:
         """Builds the image with the model's training code and its requirements.
 
         An image of that name with that content is left as it is, and no run is made.
@@ -203,6 +228,7 @@ class Model:
         Args:
             verbose: Show what the steps print; by default `envs.VERBOSE`.
             wait: False returns once the run is submitted; see `last_run`.
+            dry_run: True only prints the `plan`, and returns True.
 
         Returns:
             True if successful, otherwise False.
@@ -213,11 +239,13 @@ class Model:
         """
         content = Content.of(self._definition(), self.config)
         world = self._enter("build")
+        if dry_run:
+            return _printed(plan_action(world, request_build(), content))
         image = content.image
         if world.images.find(image.name, image.checksum) is not None:
             get_logger().info("build: %s with the same contents is there already.", image.name)
             return True
-        return self._run(world, plan_build(), content, verbose, wait)
+        return self._run(world, request_build(), content, verbose, wait)
 
     def train(
         self,
@@ -235,6 +263,7 @@ class Model:
         *,
         pod: PodOptions | None = None,
         wait: bool = True,
+        dry_run: bool = False,
     ) -> bool:
         """Trains the model.
 
@@ -259,6 +288,7 @@ class Model:
             timeout: Seconds after which the training is ended; default 7 days.
             pod: Labels, node selector, shared memory and the like of each worker's pod.
             wait: False returns once the run is submitted; see `last_run`.
+            dry_run: True only prints the `plan`, and returns True.
 
         Returns:
             True if successful, otherwise False: then `last_run.error` says why.
@@ -268,7 +298,7 @@ class Model:
             ImageBuildException: The image could not be built.
             WorkloadDeploymentError: The work could not be created or started.
         """
-        plan = plan_train(
+        asked = request_train(
             hyperparameters,
             args,
             gpus,
@@ -282,7 +312,10 @@ class Model:
             pod,
         )
         content = Content.of(self._definition(), self.config)
-        return self._run(self._enter("train"), plan, content, verbose, wait)
+        world = self._enter("train")
+        if dry_run:
+            return _printed(plan_action(world, asked, content))
+        return self._run(world, asked, content, verbose, wait)
 
     def tune(
         self,
@@ -386,7 +419,7 @@ class Model:
             enabled: Whether it begins to start runs at once.
             name: What people see; by default the model, the action and the times. Unique among the
                 model's schedules.
-            **arguments: Those of the action's method, but `verbose` and `wait`.
+            **arguments: Those of the action's method, but `verbose`, `wait` and `dry_run`.
 
         Returns:
             The schedule, which can be disabled, enabled and deleted.
@@ -403,12 +436,12 @@ class Model:
             max_concurrency=max_concurrency,
             enabled=enabled,
         )
-        plan = plan_of(action, arguments)
+        asked = request_of(action, arguments)
         title = f"{self.id} {action}, {when.text}" if name is None else require("name", name)
         content = Content.of(self._definition(), self.config)
         world = self._enter("schedule")
-        check_room(plan, self.framework, world.gpus)
-        return schedule(world, self._records(), plan, content, when, title)
+        check_room(asked, self.framework, world.gpus)
+        return schedule(world, self._records(), asked, content, when, title)
 
     def schedules(self) -> list[ScheduleHandle]:
         """Returns the schedules of the model, the newest first."""
@@ -480,13 +513,18 @@ class Model:
         )
 
     def _run(
-        self, world: World, plan: Plan, content: Content, verbose: bool | None, wait: bool
+        self, world: World, asked: ActionRequest, content: Content, verbose: bool | None, wait: bool
     ) -> bool:
-        check_room(plan, self.framework, world.gpus)
+        check_room(asked, self.framework, world.gpus)
         model = send(world, content)
         records = self._records()
-        self._last_run = submit(world, records, plan, content.definition, model)
-        return conclude(self._last_run, records, plan.action, verbose) if wait else True
+        self._last_run = submit(world, records, asked, content.definition, model)
+        return conclude(self._last_run, records, asked.action, verbose) if wait else True
+
+
+def _printed(plan: ActionPlan) -> bool:
+    print(plan)
+    return True
 
 
 def _numbers(summary: MetricSummary) -> dict[str, float]:

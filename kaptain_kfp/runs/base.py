@@ -103,7 +103,10 @@ class RunHandle(ABC):
     @property
     @abstractmethod
     def outputs(self) -> Mapping[str, Any]:
-        """The outputs of its steps: task → output → value; empty until a step has ended."""
+        """The output parameters of its steps: task → output → value; empty until a step has ended.
+
+        Where the runner knows them its output artifacts are there, too: with uri and metadata.
+        """
 
     @abstractmethod
     def wait(self, timeout: float | None = None, *, verbose: bool = False) -> RunState:
@@ -126,7 +129,7 @@ class RunHandle(ABC):
     def cancel(self) -> None:
         """Ends the run and every workload that it started; returns once nothing runs any more.
 
-        A run that is over already is left as it is.
+        A run that is over already stays what it is, but leaves nothing running.
         """
 
     @abstractmethod
@@ -240,6 +243,14 @@ class Runner(ABC):
     @abstractmethod
     def submit(self, request: RunRequest) -> RunHandle:
         """Starts a run and returns at once."""
+
+    @abstractmethod
+    def version(self, request: RunRequest) -> str:
+        """Returns the name of the pipeline version that a request would run; asks nobody.
+
+        Raises:
+            ConfigurationError: It couldn't be run as this is configured.
+        """
 
     @abstractmethod
     def get(self, run_id: str) -> RunHandle:

@@ -21,6 +21,7 @@ from .kfp_schedule import KfpScheduleHandle, body_of
 from .kfp_state import state_of, time_of
 from .kfp_upload import Catalogue, with_component_image
 from .schedule import Schedule
+from .versions import version_name
 
 __all__ = ["KfpRunHandle", "KfpRunner"]
 
@@ -72,6 +73,12 @@ class KfpRunner(Runner):
 
         run = self._with_fresh_references(made)
         return self._handle(run["run_id"], request.experiment)
+
+    def version(self, request: RunRequest) -> str:
+        """Returns the name of the pipeline version that the run would refer to."""
+        pipeline = self._pipeline(request)
+        documents = [pipeline] if request.platform is None else [pipeline, request.platform]
+        return version_name(*documents)
 
     def get(self, run_id: str) -> RunHandle:
         """Returns a run of the server."""
@@ -160,7 +167,7 @@ class KfpRunner(Runner):
     def _body(self, request: RunRequest) -> dict[str, Any]:
         """Returns the run that is asked for, in the words of the API."""
         settings = self._connection.settings
-        pipeline = with_component_image(request.pipeline, settings.component_image)
+        pipeline = self._pipeline(request)
         marks = {**request.labels, _SUBMISSION: uuid.uuid4().hex}
         told = " ".join(f"{name}={value}" for name, value in marks.items())
         config = {"parameters": dict(request.parameters), "pipeline_root": settings.pipeline_root}
@@ -175,6 +182,10 @@ class KfpRunner(Runner):
             "service_account": settings.service_account,
         }
         return {name: value for name, value in body.items() if value is not None}
+
+    def _pipeline(self, request: RunRequest) -> dict[str, Any]:
+        """Returns the pipeline with the image that its steps run in."""
+        return with_component_image(request.pipeline, self._connection.settings.component_image)
 
     def _with_fresh_references(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Makes something; once more where what it refers to was deleted since it was found."""

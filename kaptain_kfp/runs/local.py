@@ -40,6 +40,7 @@ from .listing import list_runs
 from .local_schedule import LocalScheduleHandle, recurring_run
 from .schedule import Schedule
 from .told import error_of, kept_tail
+from .versions import version_name
 
 __all__ = ["LocalRunHandle", "LocalRunner"]
 
@@ -80,6 +81,10 @@ class LocalRunner(Runner):
         }
         ref = self._cluster.apply(manifest)
         return LocalRunHandle(self._cluster, self._store, ref, request.experiment)
+
+    def version(self, request: RunRequest) -> str:
+        """Returns the name of the pipeline version: here, each run has the pipeline with it."""
+        return version_name(request.pipeline)
 
     def get(self, run_id: str) -> RunHandle:
         """Returns a run of this home."""

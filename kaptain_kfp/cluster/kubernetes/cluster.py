@@ -93,13 +93,7 @@ class KubernetesCluster(Cluster):
         raise lost
 
     def dry_run(self, manifest: Manifest) -> Manifest:
-        """Returns the object as the cluster would store it, and stores nothing.
-
-        Raises:
-            ObjectExistsError: The name is taken.
-            ObjectInvalidError: The cluster refuses the manifest.
-            AdmissionDeniedError: A quota, Pod Security or a webhook does.
-        """
+        """Returns a new object as the cluster would store it, and stores nothing."""
         return self._api.create(stamped(manifest), self._namespace, dry_run=True)
 
     def get(self, ref: ResourceRef) -> Manifest:
