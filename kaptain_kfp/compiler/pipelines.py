@@ -51,6 +51,7 @@ _WHO_AM_I = {
 @dsl.pipeline(name="kaptain-build")
 def kaptain_build(
     model: dict,  # type: ignore[type-arg]
+    refresh_base: bool = False,
     storage_secret: str = _STORAGE_SECRET,
     registry_secret: str = _REGISTRY_SECRET,
 ) -> None:
@@ -58,10 +59,12 @@ def kaptain_build(
 
     Args:
         model: The model: identity, source, image and store, as the Model class writes it.
+        refresh_base: Whether to look what the name of the base image stands for by now.
         storage_secret: The Secret that opens the model's store; it may be missing.
         registry_secret: The Secret that opens the image registry; it may be missing.
     """
-    _step(COMPONENTS["build-image"](model=model, **_WHO_AM_I), storage_secret, registry_secret)
+    built = COMPONENTS["build-image"](model=model, refresh_base=refresh_base, **_WHO_AM_I)
+    _step(built, storage_secret, registry_secret)
 
 
 @dsl.pipeline(name="kaptain-train")

@@ -12,13 +12,20 @@ from .surroundings import images_of_step
 __all__ = ["build_image", "run"]
 
 
-def build_image(model: dict, run_id: str = "", dag_id: str = "", task_name: str = "") -> dict:  # type: ignore[type-arg]
+def build_image(
+    model: dict,  # type: ignore[type-arg]
+    refresh_base: bool = False,
+    run_id: str = "",
+    dag_id: str = "",
+    task_name: str = "",
+) -> dict:  # type: ignore[type-arg]
     """Makes sure that the image of a model's training code is there.
 
     Answers at once when an image of that name with that content is there already.
 
     Args:
         model: The model: identity, source, image and store, as the Model class writes it.
+        refresh_base: Whether to look what the name of the base image stands for by now.
         run_id: The pipeline run: dsl.PIPELINE_JOB_ID_PLACEHOLDER.
         dag_id: The surrounding DAG's execution: dsl.PIPELINE_TASK_ID_PLACEHOLDER.
         task_name: This task: dsl.PIPELINE_TASK_NAME_PLACEHOLDER.
@@ -28,14 +35,19 @@ def build_image(model: dict, run_id: str = "", dag_id: str = "", task_name: str 
     """
     from kaptain_kfp.components.build_image import run
 
-    return run(model, run_id, dag_id, task_name)
+    return run(model, refresh_base, run_id, dag_id, task_name)
 
 
-def run(model: Mapping[str, Any], run_id: str, dag_id: str, task_name: str) -> dict[str, Any]:
+def run(
+    model: Mapping[str, Any], refresh_base: bool, run_id: str, dag_id: str, task_name: str
+) -> dict[str, Any]:
     """Does the component's work."""
     with begin("build", model, RunContext.of(run_id, dag_id, task_name)) as step:
         image: BuiltImage = images_of_step().build(
-            step.model, step.store, lambda line: print(line, flush=True)
+            step.model,
+            step.store,
+            lambda line: print(line, flush=True),
+            refresh_base=refresh_base,
         )
         step.succeed(Outcome(image=image))
         return image.dump()

@@ -27,13 +27,11 @@ class PublishedImages(Images):
 
     Args:
         config: Its `docker_registry_url` is the registry of images whose names have none.
-        refresh_base: Whether a build looks what the name of its base stands for by now.
         **settings: Further arguments of `Publisher`.
     """
 
-    def __init__(self, config: Config, *, refresh_base: bool = False, **settings: Any) -> None:
+    def __init__(self, config: Config, **settings: Any) -> None:
         self._config = config
-        self._refresh_base = refresh_base
         self._settings = settings
 
     @classmethod
@@ -74,10 +72,17 @@ class PublishedImages(Images):
         """Returns the reference of an image with its registry."""
         return str(image_reference(name, self._config.docker_registry_url).at(digest))
 
-    def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
+    def build(
+        self,
+        model: ModelSpec,
+        store: Store,
+        log: Callable[[str], None],
+        *,
+        refresh_base: bool = False,
+    ) -> BuiltImage:
         """Builds a model's image and pushes it, unless it is there."""
         with self._publisher(model.image.name) as publisher:
-            return publisher.build(model, store, log, refresh_base=self._refresh_base)
+            return publisher.build(model, store, log, refresh_base=refresh_base)
 
     @contextmanager
     def _publisher(self, name: str) -> Iterator[Publisher]:

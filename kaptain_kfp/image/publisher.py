@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image, find_image
@@ -11,12 +12,31 @@ from kaptain_kfp.image.layers.packing import Compression
 from kaptain_kfp.image.oci import Platform
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.images import RemoteImage
-from kaptain_kfp.image.sources import collect, unpack
+from kaptain_kfp.image.sources import Sources, collect, unpack
 from kaptain_kfp.image.wheel_layers import WheelLayers
-from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelSpec
+from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec
 from kaptain_kfp.store.base import Store
 
-__all__ = ["Publisher"]
+__all__ = ["Publication", "Publisher"]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A model whose files lie here.
+
+    Attributes:
+        image: Its image's name, base and checksum.
+        identity: The model.
+        code: The folder that its files lie in.
+        sources: Those of them that belong to it.
+        digests: What `digest_sources` returned for them.
+    """
+
+    image: ImageSpec
+    identity: ModelIdentity
+    code: Path
+    sources: Sources
+    digests: Mapping[str, str]
 
 
 class Publisher:
@@ -79,16 +99,49 @@ class Publisher:
         """
 
         def layers(base: RemoteImage, scratch: Path) -> Sequence[NewLayer]:
-            return self._layers(model, store, log, base, scratch)
+            source, code = model.source, scratch / "code"
+            unpack(store, model.identity.id, source, code)
+            paths = [entry.path for entry in source.entries]
+            found = collect(code, source.main_file, paths, source.requirements)
+            digests = {entry.path: entry.digest for entry in source.entries}
+            return self._layers(code, found, digests, log)(base, scratch)
 
-        recipe = Recipe(
-            model.image,
-            model.identity,
-            model.source.main_file,
+        recipe = self._recipe(model.image, model.identity, model.source.main_file, layers)
+        return self._build(recipe, log, refresh_base)
+
+    def publish(self, what: Publication, log: Log, *, refresh_base: bool = False) -> BuiltImage:
+        """Builds a model's image from files that lie here and pushes it, unless it is there.
+
+        Args:
+            what: What to build.
+            log: Gets a line for each step, and the output of pip.
+            refresh_base: Whether to look what the base's name stands for by now.
+
+        Raises:
+            ImageBuildException: A file changed since its digest was taken, a requirement can't be
+                installed, or a registry refused or can't be reached; the tag stays where it was.
+        """
+        layers = self._layers(what.code, what.sources, what.digests, log)
+        recipe = self._recipe(what.image, what.identity, what.sources.main_file, layers)
+        return self._build(recipe, log, refresh_base)
+
+    def _recipe(
+        self,
+        image: ImageSpec,
+        identity: ModelIdentity,
+        main_file: str,
+        layers: Callable[[RemoteImage, Path], Sequence[NewLayer]],
+    ) -> Recipe:
+        return Recipe(
+            image,
+            identity,
+            main_file,
             layers,
             platform=self._platform,
             compression=self._compression,
         )
+
+    def _build(self, recipe: Recipe, log: Log, refresh_base: bool) -> BuiltImage:
         return build_image(
             recipe,
             self._client,
@@ -99,19 +152,15 @@ class Publisher:
         )
 
     def _layers(
-        self, model: ModelSpec, store: Store, log: Log, base: RemoteImage, scratch: Path
-    ) -> Sequence[NewLayer]:
-        source, code = model.source, scratch / "code"
-        unpack(store, model.identity.id, source, code)
-        paths = [entry.path for entry in source.entries]
-        make = WheelLayers(
+        self, code: Path, sources: Sources, digests: Mapping[str, str], log: Log
+    ) -> WheelLayers:
+        return WheelLayers(
             code,
-            collect(code, source.main_file, paths, source.requirements),
-            {entry.path: entry.digest for entry in source.entries},
+            sources,
+            digests,
             LayerCache(self._home / "cache" / "layers"),
             log,
             python_version=self._python_version,
             exclude=self._exclude,
             compression=self._compression,
         )
-        return make(base, scratch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn
 
@@ -19,6 +20,7 @@ from .content import Content
 from .known import KnownModel
 from .planning import plan_action
 from .pods import PodOptions
+from .publishing import publish_here, publish_options
 from .requests import ActionRequest, check_room, request_build, request_of, request_train
 from .resources import Resources
 from .validation import require
@@ -80,7 +82,16 @@ class Model(KnownModel):
         return plan_action(self._world(), asked, Content.of(self._definition(), self.config))
 
     def build(
-        self, verbose: bool | None = None, *, wait: bool = True, dry_run: bool = False
+        self,
+        verbose: bool | None = None,
+        *,
+        wait: bool = True,
+        dry_run: bool = False,
+        publish: bool = False,
+        refresh_base: bool = False,
+        platform: str | None = None,
+        python_version: str | None = None,
+        exclude: Sequence[str] = (),
     ) -> bool:
         """Builds the image with the model's training code and its requirements.
 
@@ -90,6 +101,12 @@ class Model(KnownModel):
             verbose: Show what the steps print; by default `envs.VERBOSE`.
             wait: False returns once the run is submitted; see `last_run`.
             dry_run: True only prints the `plan`, and returns True.
+            publish: Build and push to the registry from here, whatever the target; no run is made.
+            refresh_base: Look what the name of the base image stands for by now; by default it
+                stays what it was when an image of that name was first built.
+            platform: With `publish`: what the image runs on, by default ``linux/amd64``.
+            python_version: With `publish`: the Python of a base image that doesn't tell it.
+            exclude: With `publish`: packages that the base image has, and that aren't installed.
 
         Returns:
             True if successful, otherwise False.
@@ -98,15 +115,24 @@ class Model(KnownModel):
             ModelValidationException: A file is missing or outside of the base folder.
             ImageBuildException: The image could not be built.
         """
+        asked = request_build(refresh_base)
+        here = publish_options(publish, wait and not dry_run, platform, python_version, exclude)
         content = Content.of(self._definition(), self.config)
         world = self._enter("build")
         if dry_run:
-            return _printed(plan_action(world, request_build(), content))
+            return _printed(plan_action(world, asked, content))
+        if here is not None:
+            publish_here(
+                *(content, self.config, self._records(), here),
+                refresh_base=refresh_base,
+                verbose=verbose,
+            )
+            return True
         image = content.image
-        if world.images.find(image.name, image.checksum) is not None:
+        if not refresh_base and world.images.find(image.name, image.checksum) is not None:
             get_logger().info("build: %s with the same contents is there already.", image.name)
             return True
-        return self._run(world, request_build(), content, verbose, wait)
+        return self._run(world, asked, content, verbose, wait)
 
     def train(
         self,

@@ -20,6 +20,7 @@ from .validation import (
     checked_pod,
     checked_policy,
     checked_resources,
+    checked_switch,
     checked_workers,
 )
 
@@ -41,9 +42,15 @@ class ActionRequest:
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
-def request_build() -> ActionRequest:
-    """Returns what `Model.build` asks for."""
-    return ActionRequest("build")
+def request_build(refresh_base: bool = False) -> ActionRequest:
+    """Returns what `Model.build` asks for.
+
+    Raises:
+        ModelValidationException: `refresh_base` isn't true or false.
+    """
+    refresh = checked_switch("refresh_base", refresh_base)
+    given = {"refresh_base": True} if refresh else {}
+    return ActionRequest("build", {"refresh_base": refresh}, given)
 
 
 def request_train(

@@ -132,6 +132,7 @@ def test_what_is_built_is_the_base_and_more(
         reference=f"{target.name}@{told['Digest']}",
         checksum=b"print(1)".hex(),
         built=True,
+        base=f"{base}@{skopeo(base)['Digest']}",
     )
     assert told["Layers"][0] == below.layers[0].digest
     assert len(told["Layers"]) == 2
