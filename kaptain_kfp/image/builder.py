@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaptain_kfp.exceptions import ImageBuildException, ImageNotFoundError, RegistryError
+from kaptain_kfp.image.kept import KeptLayer, find_kept, keep, push_layer
 from kaptain_kfp.image.layers.config import (
     LABEL_BASE_DIGEST,
     LABEL_BASE_NAME,
@@ -18,9 +18,9 @@ from kaptain_kfp.image.layers.config import (
     image_config,
 )
 from kaptain_kfp.image.layers.packing import Compression
-from kaptain_kfp.image.layers.tar import Layer, LayerPlan, write_layer
+from kaptain_kfp.image.layers.tar import Layer, LayerPlan
 from kaptain_kfp.image.oci import Descriptor, Manifest, Platform, canonical_json, sha256_digest
-from kaptain_kfp.image.registry.blobs import bytes_source, file_source
+from kaptain_kfp.image.registry.blobs import bytes_source
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.errors import BLOB_MISSING
 from kaptain_kfp.image.registry.images import RemoteImage
@@ -50,7 +50,7 @@ class Recipe:
     image: ImageSpec
     identity: ModelIdentity
     main_file: str
-    layers: Callable[[RemoteImage], Sequence[LayerPlan]]
+    layers: Callable[[RemoteImage], Sequence[LayerPlan | KeptLayer]]
     platform: Platform = field(default_factory=Platform)
     compression: Compression = Compression.GZIP
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -170,7 +170,7 @@ class _Build:
 
     def _run(self, scratch: Path) -> BuiltImage:
         # ours first: what is wrong with them shows before gigabytes travel
-        layers = [self._push_layer(plan, scratch) for plan in self._recipe.layers(self._base)]
+        layers = [self._layer(wanted, scratch) for wanted in self._recipe.layers(self._base)]
         self._copy_base()
         family = self._base.manifest.family
         manifest = Manifest(
@@ -183,34 +183,46 @@ class _Build:
         self._log(f"{self._target} is pushed: {digest}")
         return built
 
-    def _push_layer(self, plan: LayerPlan, scratch: Path) -> Layer:
-        try:
-            scratch.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".layer-", dir=scratch) as folder:
-                file = Path(folder) / "blob"
-                layer = self._write(plan, file)
-                sent = layer.descriptor.digest not in self._there and self._client.push_blob(
-                    self._target, layer.descriptor, file_source(file)
-                )
-        except OSError as error:
+    def _layer(self, wanted: LayerPlan | KeptLayer, scratch: Path) -> Layer:
+        if isinstance(wanted, LayerPlan):
+            return self._push_layer(wanted, scratch)
+        family = self._base.manifest.family
+        there = find_kept(self._client, self._target, wanted.key, family)
+        if there is not None:
+            self._log(f"Layer with {there.created_by}: kept from an earlier build.")
+            return there
+        plan = wanted.made()
+        if plan is not None:
+            made = self._push_layer(plan, scratch)
+            self._keep(wanted.key, made)
+            return made
+        pushed = find_kept(self._client, self._target, wanted.key, family)
+        if pushed is None:
             raise ImageBuildException(
-                f"The layer {plan.created_by!r} can't be written to {scratch}: {error.strerror}.",
-                resource=str(scratch),
-                reason="ScratchUnusable",
-                hint="Check the space and the permissions there, then build again.",
-            ) from error
+                f"{self._target.name} doesn't have the layer that was just pushed to it.",
+                resource=self._target.name,
+                reason="LayerLost",
+                hint="Something cleans up there: build again.",
+            )
+        return pushed
+
+    def _keep(self, key: str, layer: Layer) -> None:
+        family, platform = self._base.manifest.family, self._base.platform
+        keep(self._client, self._target, key, layer, family=family, platform=platform)
+
+    def _push_layer(self, plan: LayerPlan, scratch: Path) -> Layer:
+        layer, sent = push_layer(
+            self._client,
+            self._target,
+            plan,
+            family=self._base.manifest.family,
+            scratch=scratch,
+            compression=self._recipe.compression,
+            there=frozenset(self._there),
+        )
         what = f"{layer.descriptor.size:,} bytes sent" if sent else "is there already"
         self._log(f"Layer with {layer.created_by}: {what}.")
         return layer
-
-    def _write(self, plan: LayerPlan, file: Path) -> Layer:
-        with file.open("wb") as stream:
-            return write_layer(
-                plan,
-                stream,
-                compression=self._recipe.compression,
-                family=self._base.manifest.family,
-            )
 
     def _copy_base(self) -> None:
         source = self._base.reference

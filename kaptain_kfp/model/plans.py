@@ -9,6 +9,7 @@ from typing import Any
 
 from kaptain_kfp.exceptions import ModelValidationException
 from kaptain_kfp.platform import constants
+from kaptain_kfp.platform.builder import builder_resources
 from kaptain_kfp.specs import Action, ResourcesSpec
 
 from .frameworks import ModelFramework
@@ -43,7 +44,7 @@ class Plan:
 
 def plan_build() -> Plan:
     """Returns the plan of `Model.build`."""
-    return Plan("build")
+    return Plan("build", {"builder": builder_resources().dump()})
 
 
 def plan_train(
@@ -71,6 +72,7 @@ def plan_train(
         "resources": checked_resources(cpu, memory, gpus, resources).dump(),
         "policy": checked_policy(timeout, ttl_seconds_after_finished, force_cleanup).dump(),
         "pod": checked_pod(pod).dump(),
+        "builder": builder_resources().dump(),
     }
     given = {"hyperparameters": _plain(hyperparameters), "args": _plain(args or {})}
     return Plan("train", parameters, given)

@@ -1,0 +1,156 @@
+"""Has a base image install requirements: in a Job of the cluster, which pushes them as well."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kaptain_kfp.cluster.base import ResourceRef
+from kaptain_kfp.exceptions import (
+    ConfigurationError,
+    ImageBuildException,
+    InitContainerError,
+    KaptainError,
+    ObjectNotFoundError,
+    WorkloadFailedError,
+)
+from kaptain_kfp.image import in_base
+from kaptain_kfp.image.cluster_install import CODE, InstallRequest
+from kaptain_kfp.image.pip_process import culprit, failure
+from kaptain_kfp.manifests import names
+from kaptain_kfp.manifests.build import INSTALL, build_job
+from kaptain_kfp.specs import PolicySpec, ResourcesSpec
+
+from .step import Step
+from .workload import find_or_make, run_to_end
+
+__all__ = ["COMPONENT_IMAGE_VARIABLE", "ClusterBuilder", "error_of_builder", "user_of"]
+
+COMPONENT_IMAGE_VARIABLE = "KAPTAIN_COMPONENT_IMAGE"
+"""Set by our own pipelines: the image that the step itself runs in."""
+
+_POD_VARIABLE = "KFP_POD_NAME"
+_USER = 1000
+_ERROR = "error: "
+_OUT_OF_MEMORY = "OOMKilled"
+
+
+@dataclass(frozen=True)
+class ClusterBuilder:
+    """Installs requirements where the base image can be run.
+
+    Attributes:
+        step: The step that builds.
+        resources: What each of the builder's containers has.
+    """
+
+    step: Step
+    resources: ResourcesSpec
+
+    def __call__(self, request: InstallRequest) -> None:
+        """Has requirements installed, and kept in the registry under their key.
+
+        What an earlier try of this step began is gone on with.
+
+        Raises:
+            ConfigurationError: Nobody says which image the step runs in.
+            ImageBuildException: They can't be installed, or not pushed.
+            WorkloadDeploymentError: The Job can't be run.
+        """
+        context = self.step.context
+        image = self._component_image()
+
+        def manifest_of(attempt: int) -> Mapping[str, Any]:
+            return build_job(
+                self.step.model,
+                identity=names.identity(context.run_id, context.dag_id, context.task, attempt),
+                run_id=context.run_id,
+                namespace=self.step.cluster.namespace,
+                component_image=image,
+                base_image=request.base,
+                user=user_of(os.getuid()),
+                program=Path(in_base.__file__).read_text(encoding="utf-8"),
+                code=CODE,
+                requirements=request.requirements,
+                request=request.to_text(),
+                index=request.index,
+                resources=self.resources,
+            )
+
+        print(f"{request.base} installs {request.requirements} in the cluster.", flush=True)
+        ref = find_or_make(self.step.cluster, manifest_of)
+        try:
+            run_to_end(self.step, ref, PolicySpec(force_cleanup=True))
+        except (InitContainerError, WorkloadFailedError) as error:
+            raise error_of_builder(error, request.requirements, self.resources) from error
+
+    def _component_image(self) -> str:
+        """Returns the image of this very step."""
+        told = os.environ.get(COMPONENT_IMAGE_VARIABLE)
+        if told:
+            return told
+        pod = os.environ.get(_POD_VARIABLE)
+        if pod:
+            cluster = self.step.cluster
+            try:
+                spec = cluster.get(ResourceRef("v1", "Pod", cluster.namespace, pod))["spec"]
+                return str(next(c["image"] for c in spec["containers"] if c["name"] == "main"))
+            except (ObjectNotFoundError, StopIteration):
+                pass
+        raise ConfigurationError(
+            "The image that this step runs in is not known.",
+            reason="NoComponentImage",
+            hint=f"Set {COMPONENT_IMAGE_VARIABLE} on the task build-image.",
+        )
+
+
+def user_of(step: int) -> int:
+    """Returns the number of the user that a builder runs as.
+
+    That of the step where it isn't the superuser: some clusters let a namespace have no others.
+
+    Args:
+        step: The number of the step's user.
+    """
+    return step or _USER
+
+
+def error_of_builder(
+    error: KaptainError, requirements: str, resources: ResourcesSpec
+) -> ImageBuildException:
+    """Returns what a builder's end means to whoever builds.
+
+    Args:
+        error: How its Job failed.
+        requirements: The file.
+        resources: What each of its containers had.
+    """
+    said = (error.log_tail or "").splitlines()
+    facts = {"resource": requirements, "log_tail": error.log_tail}
+    if error.reason == _OUT_OF_MEMORY:
+        return ImageBuildException(
+            f"Installing {requirements} takes more memory than the builder has "
+            f"({resources.memory_limit}).",
+            reason=_OUT_OF_MEMORY,
+            hint="Raise envs.DOCKER_BUILDER_MEM_LIMIT.",
+            **facts,
+        )
+    ours = next((line for line in reversed(said) if line.startswith(_ERROR)), None)
+    if ours is not None:
+        return ImageBuildException(
+            f"The builder in the cluster failed: {ours.removeprefix(_ERROR)}",
+            reason="BuilderFailed",
+            hint="The base image needs python and pip; the builder needs the store and registry.",
+            **facts,
+        )
+    if culprit(said) or INSTALL in error.message:
+        return failure(requirements, said)
+    return ImageBuildException(
+        f"The builder in the cluster failed: {error.message}",
+        reason=error.reason or "BuilderFailed",
+        hint=error.hint,
+        **facts,
+    )
