@@ -21,7 +21,7 @@ from kaptain_kfp.image import in_base
 from kaptain_kfp.image.cluster_install import CODE, InstallRequest
 from kaptain_kfp.image.pip_process import culprit, failure
 from kaptain_kfp.manifests import names
-from kaptain_kfp.manifests.build import INSTALL, build_job
+from kaptain_kfp.manifests.build import FETCH, INSTALL, build_job
 from kaptain_kfp.specs import PolicySpec, ResourcesSpec
 
 from .step import Step
@@ -83,7 +83,7 @@ class ClusterBuilder:
         print(f"{request.base} installs {request.requirements} in the cluster.", flush=True)
         ref = find_or_make(self.step.cluster, manifest_of)
         try:
-            run_to_end(self.step, ref, PolicySpec(force_cleanup=True))
+            run_to_end(self.step, ref, PolicySpec(force_cleanup=True), before=(FETCH, INSTALL))
         except (InitContainerError, WorkloadFailedError) as error:
             raise error_of_builder(error, request.requirements, self.resources) from error
 

@@ -1,8 +1,8 @@
 """Installs requirements with the Python of a base image, beside what that image has.
 
 The text of this module is run in a container of the base image, as ``python -u -c TEXT FOLDER CODE
-REQUIREMENTS``: it may use nothing but the standard library, from Python 3.8 on. In the folder it
-leaves `ANSWER`, which says where in it the packages are, and for which Python. It exits with 0, with
+REQUIREMENTS``: it may use nothing but the standard library, from Python 3.8 on. It leaves `ANSWER`
+in the folder, which says where the packages are, and for which Python. It exits with 0, with
 `UNFIT` where the base can't install anything, else with what pip exits with.
 """
 

@@ -27,6 +27,7 @@ from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace, serve_kubernetes
 from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
 from kaptain_kfp.testing.s3 import S3Server, isolate_aws, serve_s3
+from kaptain_kfp.testing.wheels import make_wheel
 
 NAMESPACE = "team-a"
 CRDS = Path(__file__).parents[3] / "shared" / "crds"
@@ -66,7 +67,7 @@ class Kubeflow:
                 "target": "kubeflow",
                 "kfp_host": self.pipelines.url,
                 "namespace": NAMESPACE,
-                "component_image": "registry.example.com/python-steps:1",
+                "component_image": f"{self.registry.host}/kaptain/steps:1",
                 **settings,
             }
         )
@@ -124,6 +125,8 @@ def kubeflow(
         with RegistryClient() as client:
             version = platform.python_version()
             push_base_image(client, f"{registry.host}/base:1", {"PYTHON_VERSION": version})
+            # here the interpreter that runs this stands for it
+            push_base_image(client, f"{registry.host}/kaptain/steps:1")
         monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
         yield Kubeflow(kaptain_home, project, kubernetes, pipelines, s3, registry)
 
@@ -146,3 +149,24 @@ def test_a_model_is_trained_and_everything_can_be_read_back(kubeflow: Kubeflow) 
     image = job["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image.startswith(f"{kubeflow.registry.host}/team/digits@sha256:")
     assert not pod_processes(kubeflow.home)
+
+
+IMPORTING = UPLOADING.replace("import json,", "import small, json,").replace(
+    'print("rank"', 'print("small", small.VERSION); print("rank"'
+)
+
+
+def test_requirements_are_installed_by_the_base_image_once(
+    kubeflow: Kubeflow, tmp_path: Path
+) -> None:
+    index = tmp_path / "index"
+    make_wheel(index, "small", "1.0", requires=["click>=999"])
+    make_wheel(index, "click", "999.0")
+    requirements = kubeflow.project / "requirements.txt"
+    requirements.write_text(f"--no-index\n--find-links {index}\nsmall\n", encoding="utf-8")
+    model = kubeflow.model(IMPORTING, requirements="requirements.txt")
+    assert model.train({"--C": 1}) is True
+    assert "small 1.0" in list(model.last_run.logs())
+    said = list(model.last_run.logs())
+    print("\n".join(said))
+    assert [job["metadata"]["name"] for job in kubeflow.objects("Job")] == []
