@@ -16,10 +16,12 @@ from kaptain_kfp.exceptions import (
     KaptainError,
     ObjectNotFoundError,
     WorkloadFailedError,
+    WorkloadTimeoutError,
 )
 from kaptain_kfp.image import in_base
 from kaptain_kfp.image.cluster_install import CODE, InstallRequest
-from kaptain_kfp.image.pip_process import culprit, failure
+from kaptain_kfp.image.in_base import KILLED
+from kaptain_kfp.image.pip_process import failure
 from kaptain_kfp.manifests import names
 from kaptain_kfp.manifests.build import FETCH, INSTALL, build_job
 from kaptain_kfp.specs import PolicySpec, ResourcesSpec
@@ -36,6 +38,11 @@ _POD_VARIABLE = "KFP_POD_NAME"
 _USER = 1000
 _ERROR = "error: "
 _OUT_OF_MEMORY = "OOMKilled"
+_NEVER_STARTED = ("StartError", "ContainerCannotRun")
+_HINT = (
+    "The base image needs python with pip; the builder has to reach the model's store and its "
+    "image registry."
+)
 
 
 @dataclass(frozen=True)
@@ -129,28 +136,30 @@ def error_of_builder(
         resources: What each of its containers had.
     """
     said = (error.log_tail or "").splitlines()
-    facts = {"resource": requirements, "log_tail": error.log_tail}
-    if error.reason == _OUT_OF_MEMORY:
+    if error.reason == _OUT_OF_MEMORY or KILLED in said:
         return ImageBuildException(
             f"Installing {requirements} takes more memory than the builder has "
             f"({resources.memory_limit}).",
+            resource=requirements,
             reason=_OUT_OF_MEMORY,
             hint="Raise envs.DOCKER_BUILDER_MEM_LIMIT.",
-            **facts,
+            log_tail=error.log_tail,
         )
     ours = next((line for line in reversed(said) if line.startswith(_ERROR)), None)
-    if ours is not None:
-        return ImageBuildException(
-            f"The builder in the cluster failed: {ours.removeprefix(_ERROR)}",
-            reason="BuilderFailed",
-            hint="The base image needs python and pip; the builder needs the store and registry.",
-            **facts,
-        )
-    if culprit(said) or INSTALL in error.message:
+    installing = isinstance(error, InitContainerError) and INSTALL in error.message
+    if installing and ours is None and error.reason not in _NEVER_STARTED:
         return failure(requirements, said)
+    message, hint = error.message, error.hint
+    if ours is not None:
+        message, hint = ours.removeprefix(_ERROR), _HINT
+    elif installing:
+        hint = "The base image needs sh, and python with pip."
+    elif isinstance(error, WorkloadTimeoutError):
+        hint = "Ask for versions that have wheels: building from sources takes long."
     return ImageBuildException(
-        f"The builder in the cluster failed: {error.message}",
+        f"The builder in the cluster failed: {message}",
+        resource=requirements,
         reason=error.reason or "BuilderFailed",
-        hint=error.hint,
-        **facts,
+        hint=hint,
+        log_tail=error.log_tail,
     )

@@ -16,10 +16,11 @@ import sys
 import sysconfig
 from pathlib import Path
 
-__all__ = ["ANSWER", "UNFIT", "main"]
+__all__ = ["ANSWER", "KILLED", "UNFIT", "main"]
 
 ANSWER = "site-packages.json"
 UNFIT = 64
+KILLED = "error: pip was killed, as for want of memory."
 _QUIET = ("--disable-pip-version-check", "--no-input", "--no-color")
 _OPTIONS = ("--progress-bar=off", "--no-compile", "--no-warn-script-location")
 _BROKEN = re.compile(r"The user requested \(constraint\) ([A-Za-z0-9._-]+?)\s*==")
@@ -140,6 +141,9 @@ def _run(command: list[str], code: Path) -> tuple[int, str]:
             text = _CREDENTIALS.sub("***@", line)
             print(text, end="", flush=True)
             said.append(text)
+    if process.returncode < 0:
+        print(KILLED, flush=True)
+        return 128 - process.returncode, ""
     return process.returncode, "".join(said)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from kaptain_kfp import Config, Model
+from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.model.states import ModelState
@@ -151,8 +152,8 @@ def test_a_model_is_trained_and_everything_can_be_read_back(kubeflow: Kubeflow) 
     assert not pod_processes(kubeflow.home)
 
 
-IMPORTING = UPLOADING.replace("import json,", "import small, json,").replace(
-    'print("rank"', 'print("small", small.VERSION); print("rank"'
+IMPORTING = UPLOADING.replace("import json", "import small, json").replace(
+    'print("rank"', 'print("small", small.VERSION)\nprint("rank"'
 )
 
 
@@ -166,7 +167,34 @@ def test_requirements_are_installed_by_the_base_image_once(
     requirements.write_text(f"--no-index\n--find-links {index}\nsmall\n", encoding="utf-8")
     model = kubeflow.model(IMPORTING, requirements="requirements.txt")
     assert model.train({"--C": 1}) is True
-    assert "small 1.0" in list(model.last_run.logs())
-    said = list(model.last_run.logs())
-    print("\n".join(said))
-    assert [job["metadata"]["name"] for job in kubeflow.objects("Job")] == []
+    said = "\n".join(model.last_run.logs()) if model.last_run else ""
+    for line in (
+        "installs requirements.txt in the cluster.",
+        "WARNING: the requirements need another version of click than the",
+        "Successfully installed click-999.0 small-1.0",
+        "Layer with requirements in /opt/kaptain/site-packages for Python",
+        "small 1.0",
+    ):
+        assert line in said
+    (job,) = kubeflow.objects("Job")
+    assert "-build-" not in job["metadata"]["name"], "the builder's Job is removed"
+
+    (kubeflow.project / "trainer.py").write_text(IMPORTING + "\n# changed", encoding="utf-8")
+    assert model.train({"--C": 1}) is True
+    again = "\n".join(model.last_run.logs()) if model.last_run else ""
+    assert "kept from an earlier build" in again and "small 1.0" in again
+    assert "in the cluster" not in again and "Successfully installed" not in again
+
+
+def test_a_requirement_that_does_not_exist(kubeflow: Kubeflow, tmp_path: Path) -> None:
+    requirements = kubeflow.project / "requirements.txt"
+    requirements.write_text(f"--no-index\n--find-links {tmp_path}\nnope==3\n", encoding="utf-8")
+    model = kubeflow.model(IMPORTING, requirements="requirements.txt")
+    with pytest.raises(ImageBuildException) as caught:
+        model.build()
+    assert caught.value.message == (
+        "The requirement nope==3 in requirements.txt can't be installed."
+    )
+    assert "No matching distribution found for nope==3" in str(caught.value)
+    assert kubeflow.objects("Job") == []
+    assert not list(kubeflow.registry.folder.rglob("digits/_manifests/tags/*"))
