@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -19,7 +20,7 @@ from kaptain_kfp.image.in_base import ANSWER, KILLED, UNFIT
 class Base:
     """The Python of a base image, with packages of its own."""
 
-    def __init__(self, folder: Path, make_wheel: Callable[..., Path]) -> None:
+    def __init__(self, folder: Path, bare: Path, make_wheel: Callable[..., Path]) -> None:
         self.folder = folder
         self.index = folder / "index"
         self.index.mkdir()
@@ -28,7 +29,7 @@ class Base:
         self.code = self.work / "code"
         self.code.mkdir(parents=True)
         self.python = folder / "base" / "bin" / "python"
-        venv.EnvBuilder(with_pip=True, symlinks=True).create(folder / "base")
+        shutil.copytree(bare, folder / "base", symlinks=True)
 
     def has(self, name: str, version: str) -> None:
         """Puts a package into the base."""
@@ -41,7 +42,11 @@ class Base:
         (self.code / "requirements.txt").write_text(text)
         program = Path(in_base.__file__).read_text()
         words = [str(self.work), str(self.code), "requirements.txt"]
-        environment = {"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": os.devnull}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_RETRIES": "0",
+        }
         done = subprocess.run(
             [str(self.python), "-u", "-c", program, *words],
             env={**environment, "PIP_TARGET": str(self.folder / "misled")},
@@ -59,9 +64,17 @@ class Base:
         return {path.name for path in (self.work / answer["packages"]).iterdir()}
 
 
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with nothing but pip; takes a while to make."""
+    folder = tmp_path_factory.mktemp("bare") / "base"
+    venv.EnvBuilder(with_pip=True, symlinks=True).create(folder)
+    return folder
+
+
 @pytest.fixture
-def base(tmp_path: Path, make_wheel: Callable[..., Path]) -> Base:
-    return Base(tmp_path, make_wheel)
+def base(tmp_path: Path, bare: Path, make_wheel: Callable[..., Path]) -> Base:
+    return Base(tmp_path, bare, make_wheel)
 
 
 def test_what_the_base_has_is_not_installed_again(base: Base) -> None:
