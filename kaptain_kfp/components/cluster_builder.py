@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kaptain_kfp.cluster.base import ResourceRef
+from kaptain_kfp.cluster.base import Manifest, ResourceRef
 from kaptain_kfp.exceptions import (
+    ClusterError,
     ConfigurationError,
     ImageBuildException,
     InitContainerError,
     KaptainError,
-    ObjectNotFoundError,
     WorkloadFailedError,
     WorkloadTimeoutError,
 )
@@ -29,12 +30,20 @@ from kaptain_kfp.specs import PolicySpec, ResourcesSpec
 from .step import Step
 from .workload import find_or_make, run_to_end
 
-__all__ = ["COMPONENT_IMAGE_VARIABLE", "ClusterBuilder", "error_of_builder", "user_of"]
+__all__ = [
+    "COMPONENT_IMAGE_VARIABLE",
+    "ClusterBuilder",
+    "error_of_builder",
+    "image_of_step",
+    "pull_secrets_of",
+    "user_of",
+]
 
 COMPONENT_IMAGE_VARIABLE = "KAPTAIN_COMPONENT_IMAGE"
 """Set by our own pipelines: the image that the step itself runs in."""
 
 _POD_VARIABLE = "KFP_POD_NAME"
+_MAIN = "main"
 _USER = 1000
 _ERROR = "error: "
 _OUT_OF_MEMORY = "OOMKilled"
@@ -68,7 +77,8 @@ class ClusterBuilder:
             WorkloadDeploymentError: The Job can't be run.
         """
         context = self.step.context
-        image = self._component_image()
+        pod = self._own_pod()
+        image = image_of_step(os.environ, pod)
 
         def manifest_of(attempt: int) -> Mapping[str, Any]:
             return build_job(
@@ -85,6 +95,7 @@ class ClusterBuilder:
                 request=request.to_text(),
                 index=request.index,
                 resources=self.resources,
+                pull_secrets=pull_secrets_of(pod),
             )
 
         print(f"{request.base} installs {request.requirements} in the cluster.", flush=True)
@@ -94,24 +105,46 @@ class ClusterBuilder:
         except (InitContainerError, WorkloadFailedError) as error:
             raise error_of_builder(error, request.requirements, self.resources) from error
 
-    def _component_image(self) -> str:
-        """Returns the image of this very step."""
-        told = os.environ.get(COMPONENT_IMAGE_VARIABLE)
-        if told:
-            return told
-        pod = os.environ.get(_POD_VARIABLE)
-        if pod:
-            cluster = self.step.cluster
-            try:
-                spec = cluster.get(ResourceRef("v1", "Pod", cluster.namespace, pod))["spec"]
-                return str(next(c["image"] for c in spec["containers"] if c["name"] == "main"))
-            except (ObjectNotFoundError, StopIteration):
-                pass
-        raise ConfigurationError(
-            "The image that this step runs in is not known.",
-            reason="NoComponentImage",
-            hint=f"Set {COMPONENT_IMAGE_VARIABLE} on the task build-image.",
-        )
+    def _own_pod(self) -> Manifest:
+        """Returns the pod of this very step; empty where it can't be known."""
+        name = os.environ.get(_POD_VARIABLE)
+        cluster = self.step.cluster
+        with suppress(ClusterError):
+            if name:
+                return cluster.get(ResourceRef("v1", "Pod", cluster.namespace, name))
+        return {}
+
+
+def image_of_step(environment: Mapping[str, str], pod: Manifest) -> str:
+    """Returns the image that a step runs in.
+
+    Args:
+        environment: The step's.
+        pod: The step's; may be empty.
+
+    Raises:
+        ConfigurationError: Neither says it.
+    """
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    told = [str(each["image"]) for each in containers if each["name"] == _MAIN]
+    for image in (environment.get(COMPONENT_IMAGE_VARIABLE), *told):
+        if image:
+            return image
+    raise ConfigurationError(
+        "The image that this step runs in is not known.",
+        reason="NoComponentImage",
+        hint=f"Set {COMPONENT_IMAGE_VARIABLE} on the task build-image.",
+    )
+
+
+def pull_secrets_of(pod: Manifest) -> tuple[str, ...]:
+    """Returns the Secrets with which a pod's images are pulled.
+
+    Args:
+        pod: The pod; may be empty.
+    """
+    named = (pod.get("spec") or {}).get("imagePullSecrets") or ()
+    return tuple(str(secret["name"]) for secret in named)
 
 
 def user_of(step: int) -> int:

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from kaptain_kfp.cluster.diagnose import Phase, Verdict, failure
-from kaptain_kfp.components.cluster_builder import error_of_builder, user_of
+from kaptain_kfp.components.cluster_builder import (
+    COMPONENT_IMAGE_VARIABLE,
+    error_of_builder,
+    image_of_step,
+    pull_secrets_of,
+    user_of,
+)
+from kaptain_kfp.exceptions import ConfigurationError
 from kaptain_kfp.image.in_base import KILLED
 from kaptain_kfp.manifests.build import FETCH, INSTALL, PUSH
 from kaptain_kfp.specs import ResourcesSpec
@@ -109,3 +116,19 @@ def test_one_that_takes_too_long() -> None:
 
 def test_it_runs_as_the_step_does_but_never_as_the_superuser() -> None:
     assert (user_of(0), user_of(1_000_680_000)) == (1000, 1_000_680_000)
+
+
+def test_which_image_the_step_runs_in() -> None:
+    pod = {
+        "spec": {
+            "containers": [{"name": "istio-proxy", "image": "p"}, {"name": "main", "image": "m:1"}],
+            "imagePullSecrets": [{"name": "of-the-account"}],
+        }
+    }
+    assert image_of_step({}, pod) == "m:1"
+    assert image_of_step({COMPONENT_IMAGE_VARIABLE: "n:1"}, pod) == "n:1"
+    assert image_of_step({COMPONENT_IMAGE_VARIABLE: "n:1"}, {}) == "n:1"
+    assert (pull_secrets_of(pod), pull_secrets_of({})) == (("of-the-account",), ())
+    with pytest.raises(ConfigurationError) as caught:
+        image_of_step({}, {})
+    assert COMPONENT_IMAGE_VARIABLE in (caught.value.hint or "")
