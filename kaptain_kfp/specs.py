@@ -90,12 +90,13 @@ class SourceEntry(Spec):
         path: Where it lies below the code folder, with forward slashes.
         digest: SHA-256 over the listing of its content (paths, modes, hashes), 64 hex digits: known
             without packing it.
-        size: Bytes of its archive in the store.
+        size: Bytes of its archive in the store; None while it isn't there, since it is packed when
+            it is sent.
     """
 
     path: Text
     digest: Text
-    size: int
+    size: int | None = None
 
 
 class SourceSpec(Spec):

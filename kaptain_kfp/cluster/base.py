@@ -109,6 +109,18 @@ class Cluster(ABC):
         """
 
     @abstractmethod
+    def dry_run(self, manifest: Manifest) -> Manifest:
+        """Returns a new object as the cluster would store it, and stores nothing.
+
+        Raises:
+            ObjectExistsError: The name is taken.
+            ObjectInvalidError: The cluster refuses the manifest.
+            AdmissionDeniedError: A quota, Pod Security or a webhook does.
+            NotInstalledError: The cluster doesn't know the kind.
+            AccessDeniedError: We may not make such objects.
+        """
+
+    @abstractmethod
     def get(self, ref: ResourceRef) -> Manifest:
         """Returns the object as it is now."""
 

@@ -65,6 +65,10 @@ class LocalCluster(Cluster):
         ensure_supervisor(self._home)
         return ResourceRef.of(created)
 
+    def dry_run(self, manifest: Manifest) -> Manifest:
+        """Returns a new object as the engine would store it, and stores nothing."""
+        return self._objects.create(stamped(manifest), dry_run=True)
+
     def get(self, ref: ResourceRef) -> Manifest:
         """Returns the object as it is now."""
         return the_very(self._objects.get(ref.kind, ref.name, ref.namespace), ref)

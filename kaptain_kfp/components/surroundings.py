@@ -32,7 +32,7 @@ def images_of_step(installer: Callable[[InstallRequest], None] | None = None) ->
     """Returns where the step's images are.
 
     Args:
-        installer: Has base images of a registry install requirements, see `PublishedImages`.
+        installer: Has base images of a registry install requirements, see `Publisher`.
 
     Raises:
         ConfigurationError: The registry's credentials can't be read.
@@ -43,7 +43,7 @@ def images_of_step(installer: Callable[[InstallRequest], None] | None = None) ->
         return LocalImages(_home())
     from kaptain_kfp.image.published import PublishedImages
 
-    return PublishedImages.of_step(os.environ, installer)
+    return PublishedImages.of_step(os.environ, installer=installer)
 
 
 def _here() -> bool:

@@ -19,6 +19,15 @@ class Images(ABC):
         """Returns the image of that name if it has that content, else None."""
 
     @abstractmethod
+    def reference(self, name: str, digest: str) -> str:
+        """Returns what workloads run: the repository of a name, with the digest of an image.
+
+        Args:
+            name: Repository with tag.
+            digest: ``sha256:`` and 64 hex digits.
+        """
+
+    @abstractmethod
     def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
         """Makes sure that a model's image is there.
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-from kaptain_kfp.exceptions import ImageBuildException, ImageNotFoundError, RegistryError
-from kaptain_kfp.image.kept import KeptLayer, find_kept, keep, push_layer
+from kaptain_kfp.exceptions import (
+    ImageBuildException,
+    ImageNotFoundError,
+    ModelValidationException,
+    RegistryError,
+)
+from kaptain_kfp.image.layer_cache import KeptLayer
 from kaptain_kfp.image.layers.config import (
     LABEL_BASE_DIGEST,
     LABEL_BASE_NAME,
@@ -18,18 +25,21 @@ from kaptain_kfp.image.layers.config import (
     image_config,
 )
 from kaptain_kfp.image.layers.packing import Compression
-from kaptain_kfp.image.layers.tar import Layer, LayerPlan
+from kaptain_kfp.image.layers.tar import Layer, LayerPlan, write_layer
 from kaptain_kfp.image.oci import Descriptor, Manifest, Platform, canonical_json, sha256_digest
-from kaptain_kfp.image.registry.blobs import bytes_source
+from kaptain_kfp.image.registry.blobs import bytes_source, file_source
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.errors import BLOB_MISSING
 from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
 
-__all__ = ["Recipe", "build_image", "find_image"]
+__all__ = ["NewLayer", "Recipe", "build_image", "find_image"]
 
 Log = Callable[[str], None]
+
+NewLayer: TypeAlias = LayerPlan | KeptLayer | Layer
+"""A layer that is to be packed, one that is packed already, or one that the repository has."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,9 @@ class Recipe:
         image: Its name, its base and its checksum.
         identity: The model that it is for.
         main_file: The script that is run, relative to the code folder.
-        layers: Returns the new layers, from the lowest to the topmost, for the base that was found;
-            called only if something is to be built.
+        layers: Returns the new layers, from the lowest to the topmost, for the base that was found,
+            and with a folder that is there until they are pushed; called only if something is to be
+            built.
         platform: What it runs on.
         compression: How the new layers are packed.
         environment: Variables to set in it.
@@ -50,7 +61,7 @@ class Recipe:
     image: ImageSpec
     identity: ModelIdentity
     main_file: str
-    layers: Callable[[RemoteImage], Sequence[LayerPlan | KeptLayer]]
+    layers: Callable[[RemoteImage, Path], Sequence[NewLayer]]
     platform: Platform = field(default_factory=Platform)
     compression: Compression = Compression.GZIP
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -113,9 +124,11 @@ def build_image(
         ImageNotFoundError: There is no such base, or none for the platform.
         RegistryError: A registry refused, broke off again and again, or can't be reached.
         ImageBuildException: A layer can't be made.
+        ModelValidationException: A name isn't one, or the image would replace its own base.
     """
     image = recipe.image
     target = image_reference(image.name, registry_url)
+    _refuse_itself(image, target)
     found = client.find(target)
     current = found is not None and _is_current(found, image, recipe.platform)
     if found and current and not refresh_base:
@@ -169,8 +182,19 @@ class _Build:
         return self._run(scratch)
 
     def _run(self, scratch: Path) -> BuiltImage:
-        # ours first: what is wrong with them shows before gigabytes travel
-        layers = [self._layer(wanted, scratch) for wanted in self._recipe.layers(self._base)]
+        try:
+            scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".build-", dir=scratch) as folder:
+                # ours first: what is wrong with them shows before gigabytes travel
+                wanted = self._recipe.layers(self._base, Path(folder))
+                layers = [self._push_layer(layer, Path(folder)) for layer in wanted]
+        except OSError as error:
+            raise ImageBuildException(
+                f"New layers can't be written to {scratch}: {error.strerror}.",
+                resource=str(scratch),
+                reason="ScratchUnusable",
+                hint="Check the space and the permissions there, then build again.",
+            ) from error
         self._copy_base()
         family = self._base.manifest.family
         manifest = Manifest(
@@ -183,46 +207,31 @@ class _Build:
         self._log(f"{self._target} is pushed: {digest}")
         return built
 
-    def _layer(self, wanted: LayerPlan | KeptLayer, scratch: Path) -> Layer:
-        if isinstance(wanted, LayerPlan):
-            return self._push_layer(wanted, scratch)
-        family = self._base.manifest.family
-        there = find_kept(self._client, self._target, wanted.key, family)
-        if there is not None:
-            self._log(f"Layer with {there.created_by}: kept from an earlier build.")
-            return there
-        plan = wanted.made()
-        if plan is not None:
-            made = self._push_layer(plan, scratch)
-            self._keep(wanted.key, made)
-            return made
-        pushed = find_kept(self._client, self._target, wanted.key, family)
-        if pushed is None:
-            raise ImageBuildException(
-                f"{self._target.name} doesn't have the layer that was just pushed to it.",
-                resource=self._target.name,
-                reason="LayerLost",
-                hint="Something cleans up there: build again.",
-            )
-        return pushed
-
-    def _keep(self, key: str, layer: Layer) -> None:
-        family, platform = self._base.manifest.family, self._base.platform
-        keep(self._client, self._target, key, layer, family=family, platform=platform)
-
-    def _push_layer(self, plan: LayerPlan, scratch: Path) -> Layer:
-        layer, sent = push_layer(
-            self._client,
-            self._target,
-            plan,
-            family=self._base.manifest.family,
-            scratch=scratch,
-            compression=self._recipe.compression,
-            there=frozenset(self._there),
+    def _push_layer(self, wanted: NewLayer, scratch: Path) -> Layer:
+        if isinstance(wanted, Layer):
+            self._log(f"Layer with {wanted.created_by}: kept in the registry.")
+            return wanted
+        file = scratch / "layer"
+        if isinstance(wanted, KeptLayer):
+            layer, blob = wanted.of(self._base.manifest.family), wanted.blob
+        else:
+            layer, blob = self._write(wanted, file), file
+        sent = layer.descriptor.digest not in self._there and self._client.push_blob(
+            self._target, layer.descriptor, file_source(blob)
         )
+        file.unlink(missing_ok=True)
         what = f"{layer.descriptor.size:,} bytes sent" if sent else "is there already"
         self._log(f"Layer with {layer.created_by}: {what}.")
         return layer
+
+    def _write(self, plan: LayerPlan, file: Path) -> Layer:
+        with file.open("wb") as stream:
+            return write_layer(
+                plan,
+                stream,
+                compression=self._recipe.compression,
+                family=self._base.manifest.family,
+            )
 
     def _copy_base(self) -> None:
         source = self._base.reference
@@ -282,6 +291,16 @@ def _find_base(
         except ImageNotFoundError:
             log(f"The base {asked.name}@{pinned} of the last build isn't there any more.")
     return client.image(asked, recipe.platform)
+
+
+def _refuse_itself(image: ImageSpec, target: ImageReference) -> None:
+    base = image_reference(image.base_image, field="base_image")
+    if (base.name, base.selector) == (target.name, target.selector):
+        raise ModelValidationException(
+            f"image_name: {image.name!r} is the base image itself, which would be replaced.",
+            reason="ImageIsBase",
+            hint="Choose another image_name, or name the base image by its digest.",
+        )
 
 
 def _is_current(found: RemoteImage, image: ImageSpec, platform: Platform) -> bool:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from kaptain_kfp.exceptions import KaptainError
 from kaptain_kfp.image.in_base import ANSWER
-from kaptain_kfp.image.kept import keep, push_layer
 from kaptain_kfp.image.layers.packages import requirements_layer
 from kaptain_kfp.image.oci import Family, Platform
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.names import image_reference
+from kaptain_kfp.image.registry_cache import keep, push_layer
 from kaptain_kfp.image.sources import unpack
 from kaptain_kfp.specs import ModelSpec
 from kaptain_kfp.store.open import open_store
@@ -90,7 +90,7 @@ def push(folder: Path, request: InstallRequest, client: RegistryClient) -> None:
     target = image_reference(request.target)
     family, platform = Family[request.family], Platform.parse(request.platform)
     plan = requirements_layer(folder / answer["packages"])
-    layer, sent = push_layer(client, target, plan, family=family, scratch=folder / "scratch")
+    layer, sent = push_layer(client, target, plan, family=family, scratch=folder)
     keep(client, target, request.key, layer, family=family, platform=platform)
     what = f"{layer.descriptor.size:,} bytes sent" if sent else "is there already"
     print(f"Layer with {layer.created_by} for Python {answer['python']}: {what}.", flush=True)

@@ -61,7 +61,11 @@ class LocalImages(Images):
         digest = _digest(checksum)
         if digest_of_name(self._home, name) != digest or not self._is_complete(digest):
             return None
-        return _built(name, checksum, digest, built=False)
+        return self._built(name, checksum, digest, built=False)
+
+    def reference(self, name: str, digest: str) -> str:
+        """Returns the reference of an image; on this machine there is no registry in it."""
+        return f"{parse_image_name(name).repository}@{digest}"
 
     def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
         """Builds the model's image, unless it is there.
@@ -137,7 +141,11 @@ class LocalImages(Images):
                 self._make(model, digest, store, log, descriptor)
             _write_json(name_file(self._home, name), {"name": name, "digest": digest})
         log(f"{name} is built." if made else f"{name} is the same as an image built before.")
-        return _built(name, checksum, digest, built=made)
+        return self._built(name, checksum, digest, built=made)
+
+    def _built(self, name: str, checksum: str, digest: str, *, built: bool) -> BuiltImage:
+        reference = self.reference(name, f"sha256:{digest}")
+        return BuiltImage(name=name, reference=reference, checksum=checksum, built=built)
 
     def _make(
         self,
@@ -240,11 +248,6 @@ def _card(model: ModelSpec, digest: str, needs_venv: bool) -> dict[str, Any]:
         "framework_version": model.identity.framework_version,
         "created": datetime.now(timezone.utc).isoformat(),
     }
-
-
-def _built(name: str, checksum: str, digest: str, *, built: bool) -> BuiltImage:
-    reference = f"{parse_image_name(name).repository}@sha256:{digest}"
-    return BuiltImage(name=name, reference=reference, checksum=checksum, built=built)
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:

@@ -16,7 +16,13 @@ import pytest
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import Phase, verdict_of
-from kaptain_kfp.exceptions import ForeignObjectError, ObjectInvalidError, ObjectNotFoundError
+from kaptain_kfp.exceptions import (
+    AdmissionDeniedError,
+    ForeignObjectError,
+    ObjectExistsError,
+    ObjectInvalidError,
+    ObjectNotFoundError,
+)
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
 
 __all__ = ["PATIENCE", "ClusterContract"]
@@ -117,6 +123,45 @@ class ClusterContract:
         bad = {**manifest, "metadata": {**manifest["metadata"], "name": "Not_A_Name"}}
         with pytest.raises(ObjectInvalidError, match="Not_A_Name"):
             cluster.apply(bad)
+
+    def test_a_dry_run_stores_nothing(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true")
+        shown = cluster.dry_run(manifest)
+        assert shown["metadata"]["name"] == manifest["metadata"]["name"]
+        assert shown["metadata"]["labels"] == manifest["metadata"]["labels"]
+        assert shown["spec"]["completions"] == 1, "what the cluster fills in"
+        assert list(cluster.list("Job")) == []
+        cluster.delete(cluster.apply(manifest))
+
+    def test_a_dry_run_is_refused_as_the_real_thing(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true", suspend=True)
+        bad = {**manifest, "metadata": {**manifest["metadata"], "name": "Not_A_Name"}}
+        with pytest.raises(ObjectInvalidError, match="Not_A_Name"):
+            cluster.dry_run(bad)
+        ref = cluster.apply(manifest)
+        with pytest.raises(ObjectExistsError, match=ref.name):
+            cluster.dry_run(manifest)
+        cluster.delete(ref)
+
+    def test_a_dry_run_meets_the_quota(self, cluster: Cluster) -> None:
+        quota = {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "none", "namespace": cluster.namespace},
+            "spec": {"hard": {"count/jobs.batch": "0"}},
+        }
+        cluster.apply(quota)
+        refusals: list[AdmissionDeniedError] = []
+
+        def refused() -> bool:
+            try:
+                cluster.dry_run(self.job(cluster, "true"))
+            except AdmissionDeniedError as error:
+                refusals.append(error)
+            return bool(refusals)
+
+        self.eventually(refused, "the quota counts")
+        assert "exceeded quota: none" in refusals[0].message
 
     def test_what_is_not_there(self, cluster: Cluster) -> None:
         ref = ResourceRef("batch/v1", "Job", cluster.namespace, "absent")

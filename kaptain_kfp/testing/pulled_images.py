@@ -7,13 +7,15 @@ and its Python stand for the base, and for every other image, which brings no co
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +48,24 @@ def pull(home: Path, reference: str, configurations: Sequence[str]) -> None:
         ImagePullError: The registry refuses it, or doesn't have it.
     """
     try:
-        _pull(home, reference, _credentials(configurations))
+        with _alone(home):
+            # Another pod's pull may have brought it meanwhile.
+            if not images.is_here(home, reference):
+                _pull(home, reference, _credentials(configurations))
     except ImageBuildException as error:
         raise ImagePullError(
             f'Failed to pull image "{reference}": {error.message}', reason=error.reason
         ) from error
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Keeps other pulls waiting: of two pods of one image, one would unpack over the other's."""
+    lock = images.images_folder(home) / "locks" / "pull.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _credentials(configurations: Sequence[str]) -> Credentials:

@@ -26,7 +26,7 @@ from kaptain_kfp.exceptions import (
     ScriptFailedError,
 )
 from kaptain_kfp.manifests.names import labels_for
-from kaptain_kfp.runs.base import RunHandle, Runner, RunRequest, RunState
+from kaptain_kfp.runs.base import RunHandle, Runner, RunRequest, RunState, UnfinishedRun
 from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.store.folder import FolderStore
 
@@ -144,6 +144,14 @@ class RunnerContract:
         run.wait(PATIENCE)
         run.cancel()
         assert run.state is RunState.SUCCEEDED
+
+    def test_what_is_not_over(self, runner: Runner, start: Callable[[str], RunHandle]) -> None:
+        start("succeed").wait(PATIENCE)
+        assert runner.unfinished() == []
+        run = start("hang")
+        assert runner.unfinished() == [UnfinishedRun(run.id, MODEL_ID, ours=True)]
+        run.cancel()
+        assert runner.unfinished() == []
 
     def test_a_run_is_found_again(self, start: Callable[[str], RunHandle], runner: Runner) -> None:
         run = start("fail")

@@ -21,6 +21,7 @@ def make_wheel(
     files: Mapping[str, str] | None = None,
     requires: Sequence[str] = (),
     scripts: str = "",
+    python: str = ">=3",
 ) -> Path:
     """Writes a wheel.
 
@@ -32,6 +33,7 @@ def make_wheel(
         files: What it installs; by default a package with its version as `VERSION`.
         requires: What it needs.
         scripts: The content of its ``entry_points.txt``.
+        python: The Pythons that it is for.
 
     Returns:
         The file.
@@ -39,6 +41,7 @@ def make_wheel(
     info = f"{name}-{version}.dist-info"
     needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
     extras = re.findall(r"extra == '(\w+)'", needs)
+    needs += f"Requires-Python: {python}\n"
     needs += "".join(f"Provides-Extra: {extra}\n" for extra in extras)
     content = {
         **(files if files is not None else {f"{name}/__init__.py": f"VERSION = {version!r}\n"}),

@@ -134,6 +134,9 @@ class Frames(Cluster):
     def apply(self, manifest: Manifest) -> ResourceRef:
         raise NotImplementedError
 
+    def dry_run(self, manifest: Manifest) -> Manifest:
+        raise NotImplementedError
+
     def list(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[Manifest]:
         raise NotImplementedError
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from kaptain_kfp.cluster.base import Manifest
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
@@ -24,6 +25,7 @@ from kaptain_kfp.runs.listing import (
     stale,
     task_states,
 )
+from kaptain_kfp.runs.local import LocalRunner
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.store.s3 import S3Store
 from kaptain_kfp.testing.faulty_proxy import proxy_to
@@ -257,7 +259,7 @@ def test_one_word_about_an_object(
 def test_only_ours_are_listed(cluster: LocalCluster) -> None:
     put(cluster, "Secret", "ours", data={"k": "aHVzaA=="})
     put(cluster, "Secret", "theirs", model=None)
-    [info] = list_resources(cluster, ["Secret"])
+    [info] = list_resources(cluster, ["Secret"], stale(cluster, ()))
     assert (info.kind, info.name, info.state, info.model) == (
         "Secret",
         "ours",
@@ -308,11 +310,16 @@ def test_what_a_workload_refers_to_is_in_use(cluster: LocalCluster, use: str, ki
         "Pod": (USES[use], "v1"),
     }[kind]
     put(cluster, kind, "user", spec, version=version, model=None)
-    assert [found["metadata"]["name"] for found in stale(cluster)] == ["idle"]
+    assert [found["metadata"]["name"] for found in stale(cluster, ())] == ["idle"]
 
 
 def names(cluster: LocalCluster, **kwargs: Any) -> set[str]:
-    return {str(found["metadata"]["name"]) for found in stale(cluster, **kwargs)}
+    return {str(found["metadata"]["name"]) for found in unused(cluster, **kwargs)}
+
+
+def unused(cluster: LocalCluster, **kwargs: Any) -> list[Manifest]:
+    runner = LocalRunner(cluster, FolderStore(cluster.home.root / "models"))
+    return stale(cluster, {run.experiment for run in runner.unfinished()}, **kwargs)
 
 
 def test_an_account_in_use_passes_its_use_on(cluster: LocalCluster) -> None:
@@ -353,7 +360,9 @@ def test_the_next_step_of_a_run_may_need_what_its_model_has(cluster: LocalCluste
     assert names(cluster) == {"s", "of-another"}
     put_run(cluster, "goes-on", {"state": "RUNNING"})
     assert names(cluster) == {"of-another"}
-    infos = {info.name: info.state for info in list_resources(cluster, ACCESS_KINDS)}
+    infos = {
+        info.name: info.state for info in list_resources(cluster, ACCESS_KINDS, unused(cluster))
+    }
     assert infos == {"s": "InUse", "of-another": "Unused"}
 
 

@@ -16,6 +16,8 @@ from kaptain_kfp.specs import SourceSpec
 
 __all__ = ["index_settings", "index_variables", "local_digests", "requirements_key"]
 
+_FORMAT = 1
+"""Goes up when the same requirements give another layer, so that none of old is taken."""
 _INDEX_OPTIONS = frozenset(
     {"index-url", "extra-index-url", "find-links", "no-index", "pre", "prefer-binary"}
 )
@@ -49,6 +51,7 @@ def requirements_key(
         exclude: Names that are left out.
     """
     content = {
+        "format": _FORMAT,
         "base": base_digest,
         "platform": str(platform),
         "python": python_version,

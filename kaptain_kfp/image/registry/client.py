@@ -92,6 +92,15 @@ class RegistryClient:
         """Closes all connections."""
         self._sessions.close()
 
+    def ping(self, ref: ImageReference) -> None:
+        """Asks an image's registry whether it is there, and lets us in; the image doesn't matter.
+
+        Raises:
+            RegistryError: It refused, or can't be reached.
+        """
+        task = Task(ref.registry, ref.registry, "let us in")
+        self._sessions.of(ref).request("GET", "/v2/", task, scopes=frozenset(), accept=(200,))
+
     def resolve(self, ref: ImageReference) -> Descriptor:
         """Returns what a name stands for at this moment: a manifest or an index.
 

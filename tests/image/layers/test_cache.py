@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaptain_kfp.image.layers.cache import (
@@ -95,6 +95,7 @@ def test_spelling_does_not_count() -> None:
     assert key(exclude=["My_Package"]) == key(exclude=["my-package", "my.package"])
 
 
+@settings(deadline=None)
 @given(st.permutations(ASKED.lines))
 def test_order_does_not_count(lines: list[str]) -> None:
     assert key(replace(ASKED, lines=tuple(lines))) == key()

@@ -7,12 +7,10 @@ no name, and a push of the image that it was made for doesn't take it away.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from kaptain_kfp.exceptions import ImageBuildException
-from kaptain_kfp.image.layers.packing import Compression
 from kaptain_kfp.image.layers.tar import Layer, LayerPlan, write_layer
 from kaptain_kfp.image.oci import (
     Descriptor,
@@ -27,23 +25,10 @@ from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.names import ImageReference
 from kaptain_kfp.version import __version__
 
-__all__ = ["LABEL_KEY", "KeptLayer", "find_kept", "keep", "push_layer"]
+__all__ = ["LABEL_KEY", "find_kept", "keep", "push_layer"]
 
 LABEL_KEY = "kaptain-kfp/layer-key"
 _TAG_DIGITS = 40
-
-
-@dataclass(frozen=True)
-class KeptLayer:
-    """A layer that is made only where the repository doesn't have it.
-
-    Attributes:
-        key: 64 hex digits: the same for the same layer.
-        made: Returns what goes in; None where making it has put it into the repository.
-    """
-
-    key: str
-    made: Callable[[], LayerPlan | None]
 
 
 def find_kept(
@@ -114,8 +99,6 @@ def push_layer(
     *,
     family: Family,
     scratch: Path,
-    compression: Compression = Compression.GZIP,
-    there: frozenset[str] = frozenset(),
 ) -> tuple[Layer, bool]:
     """Writes a layer and pushes it.
 
@@ -125,8 +108,6 @@ def push_layer(
         plan: What goes in.
         family: Of the image that it is for.
         scratch: Where it lies until it is pushed.
-        compression: How it is packed.
-        there: Digests of layers that the repository has.
 
     Returns:
         The layer, and whether it was sent.
@@ -136,14 +117,11 @@ def push_layer(
         RegistryError: The registry refused, or can't be reached.
     """
     try:
-        scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".layer-", dir=scratch) as folder:
             file = Path(folder) / "blob"
             with file.open("wb") as stream:
-                layer = write_layer(plan, stream, compression=compression, family=family)
-            sent = layer.descriptor.digest not in there and client.push_blob(
-                target, layer.descriptor, file_source(file)
-            )
+                layer = write_layer(plan, stream, family=family)
+            return layer, client.push_blob(target, layer.descriptor, file_source(file))
     except OSError as error:
         raise ImageBuildException(
             f"The layer {plan.created_by!r} can't be written to {scratch}: {error.strerror}.",
@@ -151,7 +129,6 @@ def push_layer(
             reason="ScratchUnusable",
             hint="Check the space and the permissions there, then build again.",
         ) from error
-    return layer, sent
 
 
 def _place(target: ImageReference, key: str) -> ImageReference:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kaptain_kfp.image.kept import find_kept, keep, push_layer
 from kaptain_kfp.image.layers.tar import LayerEntry, LayerPlan
 from kaptain_kfp.image.oci import Family, Platform
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.names import ImageReference
+from kaptain_kfp.image.registry_cache import find_kept, keep, push_layer
 from kaptain_kfp.testing.registry import RegistryServer
 
 from .registry.conftest import client as client
