@@ -15,19 +15,20 @@ from kaptain_kfp.image.oci import Descriptor, Manifest, canonical_json, sha256_d
 from kaptain_kfp.image.registry.blobs import bytes_source, file_source
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
-from kaptain_kfp.testing.debian import debian_layout
+from kaptain_kfp.testing.base_image import push_base_image
+from kaptain_kfp.testing.debian import PYTHON_VERSION, debian_layout
 from kaptain_kfp.testing.registry import missing_programs
 
 from .measure import NotMeasured
 
-__all__ = ["needed", "push_bases"]
+__all__ = ["debian", "push_bases"]
 
 _FILE_MEGABYTES = 16
 _FILES = 8
 _PROGRAMS = ("buildah", "debootstrap", "umoci", "skopeo", "chroot")
 
 
-def needed() -> Path:
+def debian() -> Path:
     """Returns Debian as an OCI layout.
 
     Raises:
@@ -45,22 +46,25 @@ def needed() -> Path:
         raise NotMeasured(f"there is no Debian: {last}") from error
 
 
-def push_bases(host: str, layout: Path, megabytes: int) -> tuple[str, str]:
+def push_bases(host: str, layout: Path | None, megabytes: int) -> tuple[str, str]:
     """Pushes a small and a big base.
 
     Args:
         host: The registry.
-        layout: Debian.
-        megabytes: How much the big one has on top of it.
+        layout: Debian; without it there is nothing in the small one that could be run.
+        megabytes: How much the big one has on top of that.
 
     Returns:
         Their names.
     """
     small = image_reference(f"{host}/library/base:small")
-    command = ("skopeo", "copy", "-q", "--dest-tls-verify=false")
-    subprocess.run([*command, f"oci:{layout}:base", f"docker://{small}"], check=True)
     big = replace(small, tag="big")
     with RegistryClient() as client, tempfile.TemporaryDirectory() as folder:
+        if layout is None:
+            push_base_image(client, str(small), {"PYTHON_VERSION": PYTHON_VERSION})
+        else:
+            command = ("skopeo", "copy", "-q", "--dest-tls-verify=false")
+            subprocess.run([*command, f"oci:{layout}:base", f"docker://{small}"], check=True)
         _grow(client, small, big, Path(folder), megabytes)
     return str(small), str(big)
 
@@ -70,9 +74,7 @@ def _grow(
 ) -> None:
     image = client.image(small)
     each = min(megabytes, _FILES * _FILE_MEGABYTES)
-    layers = [
-        _push_noise(client, big, folder, number, each) for number in range(megabytes // each)
-    ]
+    layers = [_push_noise(client, big, folder, number, each) for number in range(megabytes // each)]
     config: dict[str, Any] = dict(image.config)
     root = dict(config["rootfs"])
     root["diff_ids"] = [*root["diff_ids"], *(layer.diff_id for layer in layers)]

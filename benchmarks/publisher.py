@@ -1,4 +1,4 @@
-"""What `model.build()` does to publish an image, as a program: ``publisher.py <folder> <base> <name>``.
+"""How `model.build()` publishes an image, as a program: ``publisher.py <folder> <base> <name>``.
 
 The training code is in ``<folder>/project``, and goes the way that it goes from a notebook: checked
 and digested, sent to the store, and from there into an image on top of a base.

@@ -61,6 +61,9 @@ def _accept(listener: socket.socket, server: tuple[str, int], relay: Relay) -> N
         while True:
             client, _ = listener.accept()
             upstream = socket.create_connection(server)
+            for end in (client, upstream):
+                # what is small goes at once, as without a relay
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for source, target, up in ((client, upstream, 1), (upstream, client, 0)):
                 threading.Thread(
                     target=_pass_on, args=(source, target, relay, up), daemon=True
