@@ -110,6 +110,10 @@ class Ours:
         command = [sys.executable, publisher.__file__, str(self._project.folder), base, name]
         return _counted(self._relay, command, self._project.folder, {})
 
+    def forget(self) -> None:
+        """Removes the packed requirements, as in a new pod."""
+        shutil.rmtree(self._project.folder / "home")
+
 
 class Buildah:
     """Debian's buildah.
