@@ -1,4 +1,7 @@
-"""Images built and pushed by us and by buildah: same code, base, registry and machine."""
+"""Images built and pushed by us and by buildah: same code, base, registry and machine.
+
+Arrows point at bytes to the registry, and from it.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ _MOST_MEGABYTES = 64
 _OVERHEAD = 16 << 10
 """Bytes of requests, of the configuration and of the manifest."""
 _BUDGET = f"≥ {_FASTER:g} × faster"
+_NEW_POD = "in a new pod"
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def run(folder: Path, megabytes: int = 1024, runs: int = 3, peer: bool = True) -
 
 def _measure(grounds: _Grounds, base: str, runs: int) -> Iterator[Result]:
     first = [grounds.we(grounds.big)]
-    yield _compared(grounds, f"image: first build, {base}", first, grounds.they())
+    yield _compared(grounds, f"image: first build, {base}", first, grounds.they(), of=_NEW_POD)
     small, big = [grounds.we(grounds.small)], []
     fresh, kept, bare = [], [], []
     for _ in range(runs):
@@ -105,24 +109,28 @@ def _measure(grounds: _Grounds, base: str, runs: int) -> Iterator[Result]:
         grounds.ours.forget()
         bare.append(grounds.we(grounds.big))
         grounds.we(grounds.small)  # has its requirements again
-    yield _compared(
-        grounds, f"image: code change, {base}, buildah in a new pod", big, fresh, _BUDGET
-    )
-    yield _compared(grounds, "the same, both in a new pod", bare, fresh)
-    yield _compared(grounds, "the same, buildah keeping base and layers", big, kept)
+    code = f"image: code change, {base}"
+    yield _compared(grounds, code, bare, fresh, of=_NEW_POD, budget=_BUDGET)
+    yield _compared(grounds, "the same, our requirements kept", big, fresh, of=_NEW_POD)
+    yield _compared(grounds, "the same, both keeping what they can", big, kept)
     yield from _flat(grounds, small[1:], big)
     required, theirs = [], []
     for _ in range(runs):
         grounds.project.change_requirements()
         required.append(grounds.we(grounds.big))
         theirs += grounds.they()
-    what = "image: requirements change, buildah keeping its base"
-    yield _compared(grounds, what, required, theirs)
+    yield _compared(grounds, f"image: requirements change, {base}", required, theirs)
     yield _memory([*first, *small, *big, *bare, *required], fresh)
 
 
 def _compared(
-    grounds: _Grounds, what: str, ours: Sequence[Built], theirs: Sequence[Built], budget: str = ""
+    grounds: _Grounds,
+    what: str,
+    ours: Sequence[Built],
+    theirs: Sequence[Built],
+    *,
+    of: str = "keeping base and layers",
+    budget: str = "",
 ) -> Result:
     mine = _seconds(ours)
     figures = f"{mine:.2f} s, {_traffic(ours[-1])}"
@@ -134,7 +142,7 @@ def _compared(
         f"{other / mine:.1f} × faster ({figures})",
         budget,
         other / mine >= _FASTER if budget else None,
-        f"buildah ({grounds.buildah.driver}) {other:.2f} s, {_traffic(theirs[-1])}",
+        f"buildah ({grounds.buildah.driver}) {of}: {other:.2f} s, {_traffic(theirs[-1])}",
     )
 
 
@@ -181,4 +189,4 @@ def _seconds(builds: Sequence[Built]) -> float:
 
 
 def _traffic(built: Built) -> str:
-    return f"{built.sent / 1e6:.2f} MB sent, {built.received / 1e6:.2f} MB received"
+    return f"↑ {built.sent / 1e6:.2f} MB ↓ {built.received / 1e6:.2f} MB"
