@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from kaptain_kfp.exceptions import ImageBuildException, ImageNotFoundError, RegistryError
+from kaptain_kfp.exceptions import (
+    ImageBuildException,
+    ImageNotFoundError,
+    ModelValidationException,
+    RegistryError,
+)
 from kaptain_kfp.image.layer_cache import KeptLayer
 from kaptain_kfp.image.layers.config import (
     LABEL_BASE_DIGEST,
@@ -119,9 +124,11 @@ def build_image(
         ImageNotFoundError: There is no such base, or none for the platform.
         RegistryError: A registry refused, broke off again and again, or can't be reached.
         ImageBuildException: A layer can't be made.
+        ModelValidationException: A name isn't one, or the image would replace its own base.
     """
     image = recipe.image
     target = image_reference(image.name, registry_url)
+    _refuse_itself(image, target)
     found = client.find(target)
     current = found is not None and _is_current(found, image, recipe.platform)
     if found and current and not refresh_base:
@@ -281,6 +288,16 @@ def _find_base(
         except ImageNotFoundError:
             log(f"The base {asked.name}@{pinned} of the last build isn't there any more.")
     return client.image(asked, recipe.platform)
+
+
+def _refuse_itself(image: ImageSpec, target: ImageReference) -> None:
+    base = image_reference(image.base_image, field="base_image")
+    if (base.name, base.selector) == (target.name, target.selector):
+        raise ModelValidationException(
+            f"image_name: {image.name!r} is the base image itself, which would be replaced.",
+            reason="ImageIsBase",
+            hint="Choose another image_name, or name the base image by its digest.",
+        )
 
 
 def _is_current(found: RemoteImage, image: ImageSpec, platform: Platform) -> bool:

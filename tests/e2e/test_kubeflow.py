@@ -6,126 +6,16 @@ Notebook → Kubeflow Pipelines → steps → Kubernetes → training process �
 from __future__ import annotations
 
 import json
-import os
-import platform
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
-import pytest
-
-from kaptain_kfp import Config, Model
-from kaptain_kfp.image.registry.client import RegistryClient
-from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.model.states import ModelState
-from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
 from kaptain_kfp.runs.base import RunState
-from kaptain_kfp.testing.base_image import push_base_image
+from kaptain_kfp.testing.faulty_proxy import proxy_to
 from kaptain_kfp.testing.homes import pod_processes
-from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
-from kaptain_kfp.testing.kubernetes_api import KubernetesFace, serve_kubernetes
-from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
-from kaptain_kfp.testing.s3 import S3Server, isolate_aws, serve_s3
 
-NAMESPACE = "team-a"
-CRDS = Path(__file__).parents[3] / "shared" / "crds"
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from .kubeflow import UPLOADING, Kubeflow
 
-UPLOADING = """
-import json, os, pathlib, sys
-from kaptain.platform.metadata_util import MetadataUtil
-from kaptain.platform.model_export_util import ModelExportUtil
-
-pathlib.Path("model.json").write_text(json.dumps(sys.argv[1:]))
-MetadataUtil.record_metrics({"accuracy": 0.5})
-MetadataUtil.record_metrics({"accuracy": 0.75})
-ModelExportUtil().upload_model("model.json")
-print("rank", os.environ.get("RANK"), "of", os.environ.get("WORLD_SIZE"))
-"""
-
-
-@dataclass(frozen=True)
-class Kubeflow:
-    """A Kubeflow on this machine, and a notebook's way to it."""
-
-    home: Path
-    project: Path
-    kubernetes: KubernetesFace
-    pipelines: KfpFace
-    s3: S3Server
-    registry: RegistryServer
-
-    def config(self, **settings: Any) -> Config:
-        return Config(
-            **{
-                "docker_config_provider": DockerConfigurationProvider('{"auths": {}}'),
-                "storage_config_provider": self.s3.provider(),
-                "base_dir": str(self.project),
-                "base_model_storage_uri": "s3://models/prod",
-                "target": "kubeflow",
-                "kfp_host": self.pipelines.url,
-                "namespace": NAMESPACE,
-                "component_image": "registry.example.com/python-steps:1",
-                **settings,
-            }
-        )
-
-    def model(self, script: str, **properties: Any) -> Model:
-        (self.project / "trainer.py").write_text(script, encoding="utf-8")
-        return Model(
-            **{
-                "id": "dev/digits",
-                "name": "Digits",
-                "description": "What the test trains",
-                "version": "1.0",
-                "framework": "sklearn",
-                "framework_version": "1.5",
-                "main_file": "trainer.py",
-                "image_name": f"{self.registry.host}/team/digits",
-                "base_image": f"{self.registry.host}/base:1",
-                "config": self.config(),
-                **properties,
-            }
-        )
-
-    def bucket(self) -> list[str]:
-        place = self.s3.folder / "models"
-        return sorted(str(p.relative_to(place)) for p in place.rglob("*") if p.is_file())
-
-    def objects(self, kind: str) -> list[dict[str, Any]]:
-        return Objects(self.home).list(kind, NAMESPACE).items
-
-
-@pytest.fixture
-def kubeflow(
-    kaptain_home: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Kubeflow]:
-    missing = missing_programs()
-    if missing and os.environ.get("KAPTAIN_TEST_REQUIRES_REGISTRY"):
-        pytest.fail(f"there is no {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"there is no {', '.join(missing)}")
-    monkeypatch.delenv("KAPTAIN_TARGET")
-    isolate_aws(monkeypatch)
-    crds = CRDS if CRDS.exists() else None
-    with (
-        serve_registry(tmp_path / "registry") as registry,
-        serve_s3(tmp_path / "s3", "models") as s3,
-        serve_kubernetes(
-            kaptain_home, pull=True, crds=crds, namespaces=("default", NAMESPACE)
-        ) as kubernetes,
-        serve_kfp(
-            kaptain_home,
-            kubernetes=kubernetes.kubeconfig_of(None, NAMESPACE),
-            namespace=NAMESPACE,
-        ) as pipelines,
-    ):
-        with RegistryClient() as client:
-            version = platform.python_version()
-            push_base_image(client, f"{registry.host}/base:1", {"PYTHON_VERSION": version})
-        monkeypatch.setenv("KUBECONFIG", str(kubernetes.kubeconfig))
-        yield Kubeflow(kaptain_home, project, kubernetes, pipelines, s3, registry)
+MOST_TO_FIND_AN_IMAGE = 4
 
 
 def test_a_model_is_trained_and_everything_can_be_read_back(kubeflow: Kubeflow) -> None:
@@ -146,3 +36,22 @@ def test_a_model_is_trained_and_everything_can_be_read_back(kubeflow: Kubeflow) 
     image = job["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image.startswith(f"{kubeflow.registry.host}/team/digits@sha256:")
     assert not pod_processes(kubeflow.home)
+
+
+def test_an_unchanged_build_costs_next_to_nothing(kubeflow: Kubeflow) -> None:
+    """No run, no pod, no upload, and at most four requests to the registry."""
+    with proxy_to(kubeflow.registry.endpoint) as proxy:
+        image_name = f"{urlsplit(proxy.url).netloc}/team/digits"
+        assert kubeflow.model(UPLOADING, image_name=image_name).build() is True
+        assert any(request.method == "PUT" for request in proxy.requests), "it was pushed"
+        kubeflow.pipelines.requests.reset()
+        kubeflow.kubernetes.requests.reset()
+        proxy.requests.clear()
+        there = kubeflow.bucket()
+        assert kubeflow.model(UPLOADING, image_name=image_name).build() is True
+        asked = [(request.method, request.path) for request in proxy.requests]
+    assert 1 <= len(asked) <= MOST_TO_FIND_AN_IMAGE, asked
+    assert {method for method, _ in asked} <= {"GET", "HEAD"}
+    assert kubeflow.pipelines.requests.by_kind() == {}
+    assert kubeflow.kubernetes.requests.by_kind() == {}
+    assert kubeflow.bucket() == there

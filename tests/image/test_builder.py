@@ -16,6 +16,7 @@ import urllib3
 from kaptain_kfp.exceptions import (
     ImageBuildException,
     ImageNotFoundError,
+    ModelValidationException,
     RegistryAuthError,
     RegistryError,
     RegistryUnavailableError,
@@ -489,3 +490,19 @@ def test_a_base_by_digest(build: Builds, base: ImageReference, target: ImageRefe
     named = image_reference(f"{base}@{digest}")
     assert build(recipe(target, named)).built
     assert not build(recipe(target, named), refresh_base=True).built
+
+
+def test_an_image_that_would_replace_its_base(build: Builds, base: ImageReference) -> None:
+    with pytest.raises(ModelValidationException, match="is the base image itself"):
+        build(recipe(base, base))
+    # by its digest it stays
+    digest = build.client.resolve(base).digest
+    assert build(recipe(base, base.at(digest))).built
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:1/a:-", "127.0.0.1:1/A:1"])
+def test_names_that_are_not_allowed(build: Builds, base: ImageReference, name: str) -> None:
+    with pytest.raises(ModelValidationException, match="image_name"):
+        build(recipe(name, base))
+    with pytest.raises(ModelValidationException, match="base_image"):
+        build(recipe("127.0.0.1:1/a:1", name))

@@ -139,7 +139,7 @@ def built(project: Project) -> BuiltImage:
 def test_others_know_it(
     built: BuiltImage, base: ImageReference, skopeo: Callable[..., Any]
 ) -> None:
-    told = skopeo(built.name)
+    told = skopeo(built.reference)
     assert built.reference.endswith(told["Digest"])
     assert told["Layers"][:-3] == skopeo(base)["Layers"]
     assert told["Labels"]["checksum"] == built.checksum
