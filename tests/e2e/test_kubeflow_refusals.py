@@ -19,8 +19,7 @@ from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
 from kaptain_kfp.testing.registry import serve_registry
 
-from .test_kubeflow import Kubeflow
-from .test_kubeflow import kubeflow as kubeflow
+from .kubeflow import Kubeflow
 
 SECRET = "not-the-right-one"
 
