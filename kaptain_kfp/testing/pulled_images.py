@@ -6,13 +6,15 @@ and its Python stand for the base. It is what `serve_kubernetes(pull=True)` has 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,23 @@ def pull(home: Path, reference: str, configurations: Sequence[str]) -> None:
         ImagePullError: The registry refuses it, doesn't have it, or it isn't one of ours.
     """
     try:
-        _pull(home, reference, _credentials(configurations))
+        with _alone(home, reference.rpartition(":")[2]):
+            if not images.is_here(home, reference):  # else another pod's pull brought it
+                _pull(home, reference, _credentials(configurations))
     except ImageBuildException as error:
         raise ImagePullError(
             f'Failed to pull image "{reference}": {error.message}', reason=error.reason
         ) from error
+
+
+@contextmanager
+def _alone(home: Path, digest: str) -> Iterator[None]:
+    """Lets one pull of an image at a time do its work: pods of one job begin together."""
+    locks = images.images_folder(home) / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / f"pull-{digest}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _credentials(configurations: Sequence[str]) -> Credentials:
