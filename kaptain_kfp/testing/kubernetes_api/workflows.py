@@ -37,9 +37,7 @@ def workflows(objects: Objects, target: Target, verb: str, call: Call) -> Answer
     if verb not in ("get", "list") or target.subresource:
         return refusal(405, "the server does not allow this method on the requested resource")
     found = [
-        _workflow(run)
-        for run in runs
-        if target.namespace in (None, run["metadata"]["namespace"])
+        _workflow(run) for run in runs if target.namespace in (None, run["metadata"]["namespace"])
     ]
     if verb == "get":
         named = [each for each in found if each["metadata"]["name"] == target.name]

@@ -3,8 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kubernetes.client import ApiException
-
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.testing.kubernetes_api import serve_kubernetes
 
@@ -35,7 +33,9 @@ def test_runs_of_kubeflow_pipelines_are_seen_as_workflows(kaptain_home: Path) ->
     with serve_kubernetes(kaptain_home, kubelet=False, operators=False) as face:
         client = Client(face)
         try:
-            code, message = client.refused(lambda: client.custom.list_namespaced_custom_object(*WHERE))
+            code, message = client.refused(
+                lambda: client.custom.list_namespaced_custom_object(*WHERE)
+            )
             assert (code, message) == (404, "404 page not found\n"), "there is no Argo"
             objects = Objects(kaptain_home)
             objects.create(run("aaaaa-1"))
