@@ -48,9 +48,8 @@ def pull(home: Path, reference: str, configurations: Sequence[str]) -> None:
         ImagePullError: The registry refuses it, or doesn't have it.
     """
     try:
-        with _alone(home):
-            # Another pod's pull may have brought it meanwhile.
-            if not images.is_here(home, reference):
+        with _alone(home, reference.rpartition(":")[2]):
+            if not images.is_here(home, reference):  # else another pod's pull brought it
                 _pull(home, reference, _credentials(configurations))
     except ImageBuildException as error:
         raise ImagePullError(
@@ -59,11 +58,11 @@ def pull(home: Path, reference: str, configurations: Sequence[str]) -> None:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Keeps other pulls waiting: of two pods of one image, one would unpack over the other's."""
-    lock = images.images_folder(home) / "locks" / "pull.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+def _alone(home: Path, digest: str) -> Iterator[None]:
+    """Lets one pull of an image at a time do its work: pods of one job begin together."""
+    locks = images.images_folder(home) / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / f"pull-{digest}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -144,7 +145,9 @@ class Kubeflow:
 
     def client(self) -> kfp.Client:
         """Returns the client that everybody uses, as the user interface would do."""
-        return kfp.Client(host=self.pipelines.url)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that it knows no older servers
+            return kfp.Client(host=self.pipelines.url)
 
     def bucket(self) -> list[str]:
         """Returns the keys of all objects in the store."""

@@ -108,3 +108,14 @@ def test_an_unchanged_build_costs_next_to_nothing(kubeflow: Kubeflow) -> None:
     assert kubeflow.pipelines.requests.by_kind() == {}
     assert kubeflow.kubernetes.requests.by_kind() == {}
     assert kubeflow.bucket() == there
+
+
+def test_replicas_pull_their_image_at_once_and_know_each_other(kubeflow: Kubeflow) -> None:
+    model = kubeflow.model(UPLOADING, framework="pytorch", framework_version="2")
+    assert model.train({}, workers=4) is True
+    run = model.last_run
+    assert run is not None and "rank 0 of 4" in list(run.logs())
+    (job,) = kubeflow.objects("PyTorchJob")
+    workers = [pod for pod in kubeflow.objects("Pod") if "-worker-" in pod["metadata"]["name"]]
+    assert job["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"] == 3 == len(workers)
+    assert not pod_processes(kubeflow.home)
