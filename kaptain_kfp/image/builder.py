@@ -38,8 +38,8 @@ __all__ = ["AnyRecipe", "NewLayer", "Recipe", "build_image", "find_image"]
 
 Log = Callable[[str], None]
 
-NewLayer: TypeAlias = LayerPlan | KeptLayer
-"""A layer that is to be packed, or one that is packed already."""
+NewLayer: TypeAlias = LayerPlan | KeptLayer | Layer
+"""A layer that is to be packed, one that is packed already, or one that the repository has."""
 
 
 class AnyRecipe(Protocol):
@@ -254,6 +254,9 @@ class _Build:
         )
 
     def _push_layer(self, wanted: NewLayer, scratch: Path) -> Layer:
+        if isinstance(wanted, Layer):
+            self._log(f"Layer with {wanted.created_by}: kept in the registry.")
+            return wanted
         file = scratch / "layer"
         if isinstance(wanted, KeptLayer):
             layer, blob = wanted.of(self._base.manifest.family), wanted.blob

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image, find_image
+from kaptain_kfp.image.cluster_layers import ClusterLayers, Installer
 from kaptain_kfp.image.layer_cache import LayerCache
 from kaptain_kfp.image.layers.packing import Compression
 from kaptain_kfp.image.oci import Platform
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.images import RemoteImage
+from kaptain_kfp.image.registry.names import image_reference
 from kaptain_kfp.image.sources import Sources, collect, unpack
 from kaptain_kfp.image.wheel_layers import WheelLayers
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec
@@ -50,6 +52,8 @@ class Publisher:
         python_version: The Python of bases whose configuration doesn't tell.
         exclude: Names of packages that bases have, and that aren't installed.
         compression: How new layers are packed.
+        installer: Has the base image itself install requirements, and keeps them in the registry
+            under the key that it is given; by default they come as wheels.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Publisher:
         python_version: str | None = None,
         exclude: Sequence[str] = (),
         compression: Compression = Compression.GZIP,
+        installer: Installer | None = None,
     ) -> None:
         self._client = client
         self._home = home
@@ -70,6 +75,7 @@ class Publisher:
         self._python_version = python_version
         self._exclude = tuple(exclude)
         self._compression = compression
+        self._installer = installer
 
     def find(self, image: ImageSpec) -> BuiltImage | None:
         """Returns the image if it is there, with its checksum, for the platform.
@@ -103,6 +109,10 @@ class Publisher:
             unpack(store, model.identity.id, source, code)
             paths = [entry.path for entry in source.entries]
             found = collect(code, source.main_file, paths, source.requirements)
+            if self._installer is not None:
+                target = image_reference(model.image.name, self._registry_url)
+                kept = (target, self._client, self._installer, log)
+                return ClusterLayers(code, found, source, *kept)(base)
             digests = {entry.path: entry.digest for entry in source.entries}
             return self._layers(code, found, digests, log)(base, scratch)
 

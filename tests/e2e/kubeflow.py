@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -112,7 +113,7 @@ class Kubeflow:
                 "kfp_host": self.pipelines.url,
                 "kfp_token": login.kfp if login else None,
                 "namespace": NAMESPACE,
-                "component_image": "registry.example.com/python-steps:1",
+                "component_image": f"{self.registry.host}/kaptain/steps:1",
                 **self.settings,
                 **settings,
             }
@@ -144,7 +145,9 @@ class Kubeflow:
 
     def client(self) -> kfp.Client:
         """Returns the client that everybody uses, as the user interface would do."""
-        return kfp.Client(host=self.pipelines.url)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that it knows no older servers
+            return kfp.Client(host=self.pipelines.url)
 
     def bucket(self) -> list[str]:
         """Returns the keys of all objects in the store."""
@@ -229,6 +232,8 @@ def serve_kubeflow(
         with RegistryClient(logins) as client:
             version = platform.python_version()
             push_base_image(client, made.base_image, {"PYTHON_VERSION": version})
+            # where it is run, this machine's interpreter stands for it, which has the package
+            push_base_image(client, f"{registry.host}/kaptain/steps:1")
         yield made
 
 

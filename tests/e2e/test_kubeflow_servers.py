@@ -26,7 +26,9 @@ from kaptain_kfp.testing.s3 import s3_error
 from .conftest import Eventually, Gate, MakeKubeflow
 from .kubeflow import BASE, Kubeflow, Login, Training
 
-LOGIN = Login("robot", "registry-password-1", "pipelines-token-1", "kubernetes-token-1")
+LOGIN = Login(
+    "robot", "kaptain-registry-password", "kaptain-pipelines-token", "kaptain-kubernetes-token"
+)
 FOLLOWED = "watch=true|follow=true"
 
 Disturb = Callable[[Kubeflow, Eventually], None]
@@ -89,8 +91,8 @@ def test_a_token_that_expires_in_the_midst_of_a_watch(
     known = [LOGIN.kfp]
     model = kubeflow.model(gate.script, config=kubeflow.config(kfp_token=lambda: known[-1]))
     with in_training(kubeflow, model, gate, eventually):
-        renew(kubeflow, "kubernetes-token-2")
-        known.append("pipelines-token-2")
+        renew(kubeflow, "kaptain-kubernetes-token-2")
+        known.append("kaptain-pipelines-token-2")
         kubeflow.kfp_tokens[known[-1]] = True
         del kubeflow.kfp_tokens[LOGIN.kfp]
         cut = Fault(do="cut", path=FOLLOWED, times=3)
