@@ -124,6 +124,8 @@ def test_the_python_of_a_base_can_be_told(
     unknown = call(*words, code=1)
     assert "doesn't say which Python" in unknown.stderr
     built = call(*words, "--python-version", "3.11", "--exclude", "colorama")
+    (installed,) = [x for x in built.stderr.splitlines() if x.startswith("Successfully installed")]
+    assert "six-" in installed and "colorama-" not in installed
     contents = told("layers", built.stdout.strip())
     assert [layer["origin"] for layer in contents] == ["base", "new", "new", "new"]
     assert any(layer["content"].startswith("requirements in") for layer in contents)
