@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,7 +20,12 @@ from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference
 from kaptain_kfp.image.registry_cache import find_kept
-from kaptain_kfp.image.requirements import Requirements, has_requirements, read_requirements
+from kaptain_kfp.image.requirements import (
+    LocalProject,
+    Requirements,
+    has_requirements,
+    read_requirements,
+)
 from kaptain_kfp.image.sources import Sources
 from kaptain_kfp.specs import SourceSpec
 
@@ -64,7 +69,7 @@ class ClusterLayers:
         listed = self.code / self.sources.requirements if self.sources.requirements else None
         if listed is None or not has_requirements(listed):
             return [helpers_layer(), code]
-        request = self._request(base, read_requirements(listed))
+        request = self._request(base, _relative(read_requirements(listed), self.code))
         return [self._installed(request, base), helpers_layer(), code]
 
     def _request(self, base: RemoteImage, asked: Requirements) -> InstallRequest:
@@ -95,3 +100,17 @@ class ClusterLayers:
                 hint="Something cleans up there: build again.",
             )
         return pushed
+
+
+def _relative(asked: Requirements, code: Path) -> Requirements:
+    """Names folders of wheels by their paths in the code folder, which is another one each time.
+
+    What lies in them decides what is installed, as it does for projects that are named by a path.
+    """
+    above = f"--find-links {code.absolute()}/"
+    folders = (line.removeprefix(above) for line in asked.options if line.startswith(above))
+    return replace(
+        asked,
+        options=tuple(line.replace(above, "--find-links ") for line in asked.options),
+        local=(*asked.local, *map(LocalProject, folders)),
+    )

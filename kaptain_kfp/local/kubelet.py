@@ -217,18 +217,7 @@ class Kubelet:
         """Returns the status of a pod that was started, None where it says so already."""
         started = files.started() or {"time": time.time()}
         moment = datetime.fromtimestamp(started["time"]).astimezone()
-        notes, now = files.initialised(), self._clock.now()
-        if notes and notes[-1]["code"]:
-            return None  # the note of the pod's end is about to follow
-        if len(notes) == len(pod["spec"].get("initContainers") or ()):
-            since = datetime.fromtimestamp(notes[-1]["finished"]).astimezone() if notes else moment
-            return {
-                **podstatus.running(pod, since, now),
-                **podstatus.initialised(pod, notes),
-            }
-        status = podstatus.initialising(pod, moment, notes, now)
-        told = (pod.get("status") or {}).get("initContainerStatuses")
-        return None if told == status["initContainerStatuses"] else status
+        return podstatus.progress(pod, moment, files.initialised(), self._clock.now())
 
     def _start(self, uid: str, pod: Manifest, files: PodFiles) -> float | None:
         """Goes the next step towards a process: machine, folder, shim."""

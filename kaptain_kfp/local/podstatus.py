@@ -15,6 +15,7 @@ __all__ = [
     "ended",
     "initialised",
     "initialising",
+    "progress",
     "rejected",
     "running",
     "scheduled",
@@ -84,6 +85,27 @@ def running(pod: Manifest, started: datetime, now: datetime) -> dict[str, Any]:
     }
 
 
+def progress(
+    pod: Manifest, started: datetime, notes: Sequence[Mapping[str, Any]], now: datetime
+) -> dict[str, Any] | None:
+    """Returns the status of a pod that was started and isn't over, None where it says so already.
+
+    Args:
+        pod: The pod; it doesn't say yet that its main process runs.
+        started: When its first process was started.
+        notes: What the shim wrote of those before the main one that have ended.
+        now: The time.
+    """
+    if notes and notes[-1]["code"]:
+        return None  # the note of the pod's end is about to follow
+    if len(notes) == len(pod["spec"].get("initContainers") or ()):
+        since = _time_of(notes[-1]) if notes else started
+        return {**running(pod, since, now), **initialised(pod, notes)}
+    status = initialising(pod, started, notes, now)
+    told = (pod.get("status") or {}).get("initContainerStatuses")
+    return None if told == status["initContainerStatuses"] else status
+
+
 def initialising(
     pod: Manifest, started: datetime, notes: Sequence[Mapping[str, Any]], now: datetime
 ) -> dict[str, Any]:
@@ -95,7 +117,7 @@ def initialising(
         notes: What the shim wrote of those that have ended, well.
         now: The time.
     """
-    since = datetime.fromtimestamp(notes[-1]["finished"]).astimezone() if notes else started
+    since = _time_of(notes[-1]) if notes else started
     names = [container["name"] for container in pod["spec"]["initContainers"]]
     why = f"containers with incomplete status: [{' '.join(names[len(notes) :])}]"
     told = conditions(
@@ -279,6 +301,10 @@ def _running_since(pod: Manifest) -> str | None:
     containers = (pod.get("status") or {}).get("containerStatuses") or [{}]
     since: str | None = containers[0].get("state", {}).get("running", {}).get("startedAt")
     return since
+
+
+def _time_of(note: Mapping[str, Any]) -> datetime:
+    return datetime.fromtimestamp(note["finished"]).astimezone()
 
 
 def _moment(seconds: float) -> str:

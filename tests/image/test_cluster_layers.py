@@ -140,6 +140,24 @@ def test_in_the_cluster_the_base_image_is_asked_once(
     assert len(builder.requests) == 1
 
 
+def test_what_lies_beside_the_code_is_looked_at(
+    world: World, tmp_path: Path, make_wheel: Callable[..., Path]
+) -> None:
+    builder = Builder(world, tmp_path / "pods")
+    make_wheel(world.base / "src", "mine")
+    for lines in (["./src/mine-1.0-py3-none-any.whl"], ["--find-links src", "mine"]):
+        builder.requests.clear()
+        builder.folder = tmp_path / lines[0].replace("/", "-")
+        world.require(*lines)
+        world.build(builder)
+        (world.base / "train.py").write_text(f"print({lines})\n")
+        world.build(builder)
+        assert len(builder.requests) == 1, "the code around it doesn't count"
+        make_wheel(world.base / "src", "mine", files={"mine.py": repr(lines)})
+        world.build(builder)
+        assert len(builder.requests) == 2
+
+
 def test_a_layer_that_nobody_pushed(world: World, client: RegistryClient) -> None:
     with pytest.raises(ImageBuildException) as caught:
         world.build(lambda request: None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaptain_kfp.local.podsecurity import violations
@@ -141,6 +141,7 @@ def test_every_attempt_has_a_name_of_its_own() -> None:
     assert all(len(name) <= 52 for name in names)
 
 
+@settings(deadline=None)
 @given(
     secrets=st.tuples(st.none() | st.just("store"), st.none() | st.just("registry")),
     resources=st.sampled_from([RESOURCES, ResourcesSpec()]),
