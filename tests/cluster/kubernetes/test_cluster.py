@@ -169,12 +169,16 @@ def test_a_patch_that_states_no_version_wins_in_the_end(
     assert [seen.method for seen in server.seen] == ["PATCH", "GET", "PATCH", "GET", "PATCH"]
 
 
+def secret() -> dict[str, Any]:
+    """Returns what no controller changes, or has events for: with Jobs, one would."""
+    metadata = {"name": "s", "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+
+
 def test_a_patch_of_a_stated_version_doesnt(
     still_face: KubernetesFace, cluster: KubernetesCluster
 ) -> None:
-    # no Job: a controller changes those, too
-    metadata = {"name": "s", "namespace": "default"}
-    ref = cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+    ref = cluster.apply(secret())
     version = cluster.get(ref)["metadata"]["resourceVersion"]
     change = {"metadata": {"resourceVersion": version, "labels": {"a": "b"}}}
     cluster.patch(ref, change)
@@ -279,7 +283,7 @@ def test_a_list_that_is_given_up_asks_no_further(
 def test_pods_of_an_earlier_workload_of_that_name(
     still_face: KubernetesFace, cluster: KubernetesCluster, job: Job
 ) -> None:
-    ref = cluster.apply(job())
+    ref = cluster.apply(job(suspend=True))
     objects = Objects(still_face.home)
     for name, uid in (("b", ref.uid), ("a", ref.uid), ("c", "an-earlier-one")):
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": ref.name, "uid": uid}
@@ -302,10 +306,8 @@ def test_pods_of_an_earlier_workload_of_that_name(
     assert pod["metadata"]["name"] == "b"
 
 
-def test_events_of_one_object_alone(
-    still_face: KubernetesFace, cluster: KubernetesCluster, job: Job
-) -> None:
-    ref = cluster.apply(job())
+def test_events_of_one_object_alone(still_face: KubernetesFace, cluster: KubernetesCluster) -> None:
+    ref = cluster.apply(secret())
     objects = Objects(still_face.home)
     for number, (uid, reason) in enumerate(((ref.uid, "Mine"), ("other", "Theirs"))):
         objects.create(
@@ -313,7 +315,7 @@ def test_events_of_one_object_alone(
                 "apiVersion": "v1",
                 "kind": "Event",
                 "metadata": {"name": f"e-{number}", "namespace": "default"},
-                "involvedObject": {"kind": "Job", "name": ref.name, "uid": uid},
+                "involvedObject": {"kind": ref.kind, "name": ref.name, "uid": uid},
                 "type": "Warning",
                 "reason": reason,
                 "message": "m",
