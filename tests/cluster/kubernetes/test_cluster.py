@@ -281,16 +281,19 @@ def test_a_list_that_is_given_up_asks_no_further(
 
 
 def test_pods_of_an_earlier_workload_of_that_name(
-    still_face: KubernetesFace, cluster: KubernetesCluster, job: Job
+    still_face: KubernetesFace, cluster: KubernetesCluster
 ) -> None:
-    ref = cluster.apply(job(suspend=True))
     objects = Objects(still_face.home)
+    # its operator isn't there; a Job would get pods of its own
+    kind = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob"}
+    named = {"name": "j", "namespace": "default"}
+    ref = ResourceRef.of(objects.create({**kind, "metadata": named, "spec": {}}))
     for name, uid in (("b", ref.uid), ("a", ref.uid), ("c", "an-earlier-one")):
-        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": ref.name, "uid": uid}
+        owner = {**kind, "name": ref.name, "uid": uid}
         metadata = {
             "name": name,
             "namespace": "default",
-            "labels": {"job-name": ref.name},
+            "labels": {"training.kubeflow.org/job-name": ref.name},
             "ownerReferences": [{**owner, "controller": True}],
         }
         spec = {"containers": [{"name": "main", "image": "i"}]}
