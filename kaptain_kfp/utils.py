@@ -8,20 +8,12 @@ made: the objects with its label.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from contextlib import suppress
 from dataclasses import asdict, replace
 
 from kaptain_kfp.checkup.base import Check
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.config import Config, config_or_default
 from kaptain_kfp.display import Row, age_text, print_checks, print_rows
-from kaptain_kfp.exceptions import (
-    ForeignObjectError,
-    ModelValidationException,
-    NotInstalledError,
-    ObjectNotFoundError,
-)
-from kaptain_kfp.local.kinds import kind_of
 from kaptain_kfp.model.workplace import Workplace
 from kaptain_kfp.runs.leftovers import LeftOver, left_over
 from kaptain_kfp.runs.listing import (
@@ -30,14 +22,13 @@ from kaptain_kfp.runs.listing import (
     WORKLOAD_KINDS,
     ResourceInfo,
     WarningInfo,
-    is_managed,
     is_over,
-    list_managed,
     list_resources,
     list_warnings,
     resource_info,
     stale,
 )
+from kaptain_kfp.runs.removal import kind_named, removable, the_one
 
 __all__ = [
     "Check",
@@ -146,8 +137,7 @@ def checks(*, config: Config | None = None) -> list[Check]:
     """Returns what there is to say about this machine and the Kubeflow that is configured.
 
     Python and packages, the home, the cluster and what is installed in it, rights, Kubeflow
-    Pipelines, storage and registry, and what is left over. None of it is waited for longer than 15
-    seconds, and one that fails hinders only those that need it.
+    Pipelines, storage and registry, and what is left over. Each is waited for 15 seconds at most.
 
     Args:
         config: What to check; by default the world that a `Model` without one uses.
@@ -220,7 +210,7 @@ def delete_job(
         ObjectNotFoundError: There is no such job.
         ForeignObjectError: This package didn't make it.
     """
-    kinds = JOB_KINDS if kind is None else (_kind(kind, JOB_KINDS),)
+    kinds = JOB_KINDS if kind is None else (kind_named(kind, JOB_KINDS),)
     _delete_one(_place(config, namespace).cluster, kinds, name)
 
 
@@ -255,7 +245,7 @@ def delete_resource(
         ObjectNotFoundError: There is no such object.
         ForeignObjectError: This package didn't make it.
     """
-    _delete_one(_place(config, namespace).cluster, (_kind(kind, WORKLOAD_KINDS),), name)
+    _delete_one(_place(config, namespace).cluster, (kind_named(kind, WORKLOAD_KINDS),), name)
 
 
 def delete_jobs(
@@ -350,56 +340,13 @@ def _all_resources(place: Workplace) -> list[ResourceInfo]:
     return list_resources(place.cluster, _ALL_KINDS, _stale(place))
 
 
-def _kind(word: str, known: Sequence[str]) -> str:
-    for kind in known:
-        if str(word).strip().lower() == kind.lower():
-            return kind
-    raise ModelValidationException(
-        f"kind={word!r} is unknown here.", hint=f"Use one of {', '.join(known).lower()}."
-    )
-
-
 def _delete_one(cluster: Cluster, kinds: Sequence[str], name: str) -> None:
-    found = []
-    for kind in kinds:
-        with suppress(ObjectNotFoundError, NotInstalledError):
-            ref = ResourceRef(kind_of(kind).api_version, kind, cluster.namespace, name)
-            found.append(cluster.get(ref))
-    ours = [manifest for manifest in found if is_managed(manifest)]
-    if len(ours) > 1:
-        raise ModelValidationException(
-            f"{' and '.join(str(ResourceRef.of(manifest)) for manifest in ours)} are there.",
-            hint=f"Say which one, e.g. kind={ours[0]['kind'].lower()!r}.",
-        )
-    if not ours:
-        raise _not_ours(found) if found else _not_found(cluster, kinds, name)
-    _delete(cluster, ours[0])
-
-
-def _not_ours(found: Sequence[Manifest]) -> ForeignObjectError:
-    resource = str(ResourceRef.of(found[0]))
-    return ForeignObjectError(
-        f"{resource} was not made by this package; it is left as it is.",
-        resource=resource,
-        reason="NotManaged",
-        hint="Delete it with what made it.",
-    )
-
-
-def _not_found(cluster: Cluster, kinds: Sequence[str], name: str) -> ObjectNotFoundError:
-    kind = kinds[0] if len(kinds) == 1 else "training job"
-    there = ", ".join(str(ResourceRef.of(found)) for found in list_managed(cluster, kinds))
-    return ObjectNotFoundError(
-        f"There is no {kind} {name!r} in the namespace {cluster.namespace!r}.",
-        resource=f"{kinds[-1]}/{name}",
-        reason="NotFound",
-        hint=f"There is: {there}." if there else "There is none at all.",
-    )
+    _delete(cluster, the_one(cluster, kinds, name))
 
 
 def _delete_all(cluster: Cluster, kinds: Sequence[str], force: bool, what: str) -> frozenset[str]:
     """Deletes those that are over, or all; returns the uids of the deleted ones."""
-    whole = [found for found in list_managed(cluster, kinds) if not _goes_with_another(found)]
+    whole = removable(cluster, kinds)
     doomed = [found for found in whole if force or is_over(found)]
     for found in doomed:
         _delete(cluster, found)
@@ -408,13 +355,6 @@ def _delete_all(cluster: Cluster, kinds: Sequence[str], force: bool, what: str) 
     elif len(doomed) < len(whole):
         print(f"Left as they are: {len(whole) - len(doomed)}; force=True deletes them, too.")
     return frozenset(found["metadata"]["uid"] for found in doomed)
-
-
-def _goes_with_another(found: Manifest) -> bool:
-    """Whether it is being deleted, or belongs to an object that would make it anew."""
-    metadata = found["metadata"]
-    owners = metadata.get("ownerReferences") or ()
-    return "deletionTimestamp" in metadata or any(owner.get("controller") for owner in owners)
 
 
 def _delete(cluster: Cluster, found: Manifest) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from kaptain_kfp.testing.leaks import Leaks
+from kaptain_kfp.testing.s3 import S3_KEYS
 
 pytest_plugins = ["kaptain_kfp.testing.plugin"]
 
@@ -13,6 +17,16 @@ pytest_plugins = ["kaptain_kfp.testing.plugin"]
 pytest.register_assert_rewrite(
     *(f"kaptain_kfp.testing.{name}_contract" for name in ("cluster", "runner", "store"))
 )
+
+SECRETS = (
+    *S3_KEYS,
+    *("kaptain-registry-password", "kaptain-pipelines-token", "kaptain-kubernetes-token"),
+)
+"""What tests open stores, registries and APIs with: it must be nowhere that it doesn't belong."""
+
+_LEAKS = Leaks(*SECRETS)
+_PODS_OWN = ("launch.json", "volumes")
+"""What a pod that runs is given, for nobody else to read."""
 
 FAULTS = (
     "notebook killed",
@@ -58,6 +72,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if item.get_closest_marker("fault")]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Searches the files of a test's world for secrets, once the test is over."""
+    if "kaptain_home" not in request.fixturenames:
+        yield
+        return
+    home: Path = request.getfixturevalue("kaptain_home")
+    yield
+    told = [path for path in _LEAKS.files(home) if not _is_of_a_pod(path, home)]
+    assert not told, f"a secret is in {', '.join(map(str, told))}"
+
+
+def _is_of_a_pod(path: Path, home: Path) -> bool:
+    parts = path.relative_to(home).parts
+    private = path.stat().st_mode & 0o077 == 0
+    return private and parts[0] == "pods" and bool(set(_PODS_OWN) & set(parts))
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cluster", "image", "store", "rollout"),
     ("components",),
     ("compiler", "runs"),
-    ("model", "checkup"),
+    ("model", "checkup", "platform.image_builder_util"),
     ("cli", "display", "utils"),
 )
 FREE = ("__init__", "__main__", "compat", "testing")

@@ -1,4 +1,4 @@
-"""Trains the digits model on this machine, and says what came of it."""
+"""Trains the digits model, on this machine or on Kubeflow, and says what came of it."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from kaptain_kfp import Config, Model, ModelFramework
 HERE = Path(__file__).parent
 
 
-def main() -> None:
+def main(config: Config, base_image: str = "python:3.11") -> Model:
     model = Model(
         id="dev/digits",
         name="Digits",
@@ -17,8 +17,8 @@ def main() -> None:
         framework_version="1.5",
         main_file="trainer.py",
         image_name="kaptain/digits",
-        base_image="python:3.11",
-        config=Config.local(base_dir=str(HERE)),
+        base_image=base_image,
+        config=config,
     )
     if not (model.build() and model.train({"--C": 10.0, "--gamma": 0.001}, workers=1)):
         raise SystemExit(1)
@@ -33,7 +33,8 @@ def main() -> None:
     print()
     print(f"See the run:     kaptain runs show {run.id}")
     print(f"Its log:         kaptain logs {run.id}")
+    return model
 
 
 if __name__ == "__main__":
-    main()
+    main(Config.local(base_dir=str(HERE)))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from kaptain_kfp.exceptions import KaptainError
@@ -153,10 +155,11 @@ def _looked(probe: Probe) -> Sequence[Check]:
     except KaptainError as error:
         return failed(probe.name, _cut(error.message), error.hint or "")
     except Exception as error:
-        found = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return failed(
-            probe.name, _cut(found), "This is a defect of kaptain-kfp: please report it with this."
-        )
+        # without its words: nobody knows whether a secret is among them
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        found = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+        remedy = "This is a defect of kaptain-kfp: please report it with this."
+        return failed(probe.name, found, remedy)
 
 
 def _cut(text: str) -> str:

@@ -18,14 +18,23 @@ from kaptain_kfp.model.workplace import Workplace
 
 from .base import Check, Probe, failed, ok, skipped, warning
 
-__all__ = ["KATIB_LABEL", "cluster_probes", "kubernetes_of", "rights_on"]
+__all__ = [
+    "KATIB_LABEL",
+    "WANTED_KINDS",
+    "WantedKind",
+    "cluster_probes",
+    "installed",
+    "kubernetes_of",
+    "rights",
+    "rights_on",
+]
 
 KATIB_LABEL = "katib.kubeflow.org/metrics-collector-injection"
 _ENABLED = "enabled"
 
 
 @dataclass(frozen=True)
-class _Installed:
+class WantedKind:
     """A custom kind that is looked for.
 
     Attributes:
@@ -43,19 +52,25 @@ class _Installed:
     chosen: TrainingApi | None = None
 
 
-_WANTED = (
-    _Installed("TFJob", "to train models of TensorFlow", "the Training Operator"),
-    _Installed(
-        *("PyTorchJob", "to train models of PyTorch", "the Training Operator"),
-        *("TrainJob", "operator"),
+WANTED_KINDS = (
+    WantedKind("TFJob", "to train models of TensorFlow", "the Training Operator"),
+    WantedKind(
+        "PyTorchJob",
+        "to train models of PyTorch",
+        "the Training Operator",
+        substitute="TrainJob",
+        chosen="operator",
     ),
-    _Installed(
-        *("TrainJob", "to train models with Kubeflow Trainer", "Kubeflow Trainer"),
-        *("PyTorchJob", "trainer"),
+    WantedKind(
+        "TrainJob",
+        "to train models with Kubeflow Trainer",
+        "Kubeflow Trainer",
+        substitute="PyTorchJob",
+        chosen="trainer",
     ),
-    _Installed("Experiment", "to tune models", "Katib"),
-    _Installed("InferenceService", "to deploy models", "KServe"),
-    _Installed("Workflow", "to run pipelines", "Kubeflow Pipelines with Argo Workflows"),
+    WantedKind("Experiment", "to tune models", "Katib"),
+    WantedKind("InferenceService", "to deploy models", "KServe"),
+    WantedKind("Workflow", "to run pipelines", "Kubeflow Pipelines with Argo Workflows"),
 )
 
 
@@ -71,7 +86,7 @@ def cluster_probes(place: Workplace) -> list[Probe]:
         Probe("credentials", lambda: credentials(kubernetes_of(place))),
         Probe("api server", lambda: api_server(kubernetes_of(place)), after=("credentials",)),
         Probe("namespace", lambda: namespace(kubernetes_of(place)), after=server),
-        *(_installed_probe(place, wanted) for wanted in _WANTED),
+        *(_installed_probe(place, wanted) for wanted in WANTED_KINDS),
         *(_rights_probe(place, name, tuple(needed)) for name, needed in rights),
         Probe(
             "katib namespace label",
@@ -124,7 +139,7 @@ def namespace(cluster: KubernetesCluster) -> list[Check]:
     return ok("namespace", name)
 
 
-def installed(cluster: KubernetesCluster, wanted: _Installed, api: TrainingApi) -> list[Check]:
+def installed(cluster: KubernetesCluster, wanted: WantedKind, api: TrainingApi) -> list[Check]:
     """Looks whether the cluster has a custom kind, in the version that we speak.
 
     Args:
@@ -194,7 +209,7 @@ def katib_label(cluster: KubernetesCluster) -> list[Check]:
     )
 
 
-def _installed_probe(place: Workplace, wanted: _Installed) -> Probe:
+def _installed_probe(place: Workplace, wanted: WantedKind) -> Probe:
     api = place.config.training_api
     return Probe(
         wanted.kind,

@@ -14,6 +14,7 @@ from kaptain_kfp.version import __version__
 from .base import Group, Settings, examples
 from .clean import clean
 from .doctor import doctor
+from .images import image
 from .jobs import jobs
 from .models import models
 from .runs import logs, runs
@@ -58,6 +59,7 @@ main.add_command(logs)
 main.add_command(schedules)
 main.add_command(models)
 main.add_command(jobs)
+main.add_command(image)
 main.add_command(clean)
 main.add_command(supervisor)
 main.add_command(doctor)

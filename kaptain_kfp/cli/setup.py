@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .base import examples
+from .component_image import component_image
 
 __all__ = ["setup"]
 
@@ -61,3 +62,6 @@ def rbac(namespace: str | None, accounts: tuple[str, ...], party: str, apply: bo
     for manifest in wanted:
         change = ensure_role(cluster, manifest)
         click.echo(f"{manifest['kind']}/{manifest['metadata']['name']} in {where}: {change}.")
+
+
+setup.add_command(component_image)

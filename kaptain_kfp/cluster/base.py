@@ -215,12 +215,15 @@ class Cluster(ABC):
         """Returns the pods of a workload, by name."""
 
     @abstractmethod
-    def logs(self, pod: ResourceRef, *, follow: bool = False) -> Iterator[str]:
+    def logs(
+        self, pod: ResourceRef, *, follow: bool = False, container: str | None = None
+    ) -> Iterator[str]:
         """Yields the lines of a pod's log, without their newlines, whole ones only but the last.
 
         Args:
             pod: The pod.
             follow: True goes on until the pod ended.
+            container: One of those that run before its main container; by default that one.
         """
 
     @abstractmethod

@@ -103,9 +103,11 @@ class LocalCluster(Cluster):
         children = [child for child in self._objects.dependents(uid) if child["kind"] == "Pod"]
         return sorted(children, key=lambda pod: str(pod["metadata"]["name"]))
 
-    def logs(self, pod: ResourceRef, *, follow: bool = False) -> Iterator[str]:
+    def logs(
+        self, pod: ResourceRef, *, follow: bool = False, container: str | None = None
+    ) -> Iterator[str]:
         """Yields the lines of a pod's log."""
-        path = self._home.pod_log(self._uid(pod))
+        path = self._home.pod_log(self._uid(pod), container)
         with Bell(self._home.root) as bell:
             while follow and not path.exists() and not self._ended(pod):
                 bell.wait(_TICK_SECONDS)

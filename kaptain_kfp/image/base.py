@@ -28,13 +28,21 @@ class Images(ABC):
         """
 
     @abstractmethod
-    def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
+    def build(
+        self,
+        model: ModelSpec,
+        store: Store,
+        log: Callable[[str], None],
+        *,
+        refresh_base: bool = False,
+    ) -> BuiltImage:
         """Makes sure that a model's image is there.
 
         Args:
             model: What to build.
             store: Where its sources lie.
             log: Gets a line for each step, and the output of the installation.
+            refresh_base: Whether to look what the name of its base stands for by now.
 
         Raises:
             ImageBuildException: It can't be built; nothing half-made is left behind.

@@ -67,7 +67,14 @@ class LocalImages(Images):
         """Returns the reference of an image; on this machine there is no registry in it."""
         return f"{parse_image_name(name).repository}@{digest}"
 
-    def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
+    def build(
+        self,
+        model: ModelSpec,
+        store: Store,
+        log: Callable[[str], None],
+        *,
+        refresh_base: bool = False,
+    ) -> BuiltImage:
         """Builds the model's image, unless it is there.
 
         Of several builders of one image one does the work, and the others wait for it. What was
@@ -77,6 +84,7 @@ class LocalImages(Images):
             model: What to build.
             store: Where its sources lie.
             log: Gets a line for each step, and the output of the installation.
+            refresh_base: Makes no difference, which is said: there is no base.
 
         Raises:
             ImageBuildException: The sources are damaged, or the requirements can't be installed;
@@ -84,6 +92,8 @@ class LocalImages(Images):
             StoreError: The sources can't be read.
         """
         name, checksum = model.image.name, model.image.checksum
+        if refresh_base:
+            log(f"Images of this machine have no base: {model.image.base_image} isn't looked at.")
         if found := self.find(name, checksum):
             log(f"{name} is up to date.")
             return found

@@ -11,6 +11,7 @@ from typing import Any
 from kaptain_kfp.config import Config
 from kaptain_kfp.image.base import Images
 from kaptain_kfp.image.publisher import Publisher
+from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.configured import registry_client
 from kaptain_kfp.image.registry.names import image_reference
 from kaptain_kfp.manifests.secret import REGISTRY_ENTRIES
@@ -27,18 +28,20 @@ class PublishedImages(Images):
 
     Args:
         config: Its `docker_registry_url` is the registry of images whose names have none.
-        refresh_base: Whether a build looks what the name of its base stands for by now.
         **settings: Further arguments of `Publisher`.
     """
 
-    def __init__(self, config: Config, *, refresh_base: bool = False, **settings: Any) -> None:
+    def __init__(self, config: Config, **settings: Any) -> None:
         self._config = config
-        self._refresh_base = refresh_base
         self._settings = settings
 
     @classmethod
-    def of_step(cls, environment: Mapping[str, str]) -> PublishedImages:
+    def of_step(cls, environment: Mapping[str, str], **settings: Any) -> PublishedImages:
         """Returns the images as a step sees them: by the variables of the registry's Secret.
+
+        Args:
+            environment: The step's.
+            **settings: Further arguments of `Publisher`.
 
         Raises:
             ConfigurationError: One of them can't be used.
@@ -54,7 +57,7 @@ class PublishedImages(Images):
             # A pod's own disk; its user often has no home.
             home=Path(tempfile.gettempdir(), "kaptain"),
         )
-        return cls(config)
+        return cls(config, **settings)
 
     def find(self, name: str, checksum: str) -> BuiltImage | None:
         """Returns the image if the registry has it under that name, with that content.
@@ -74,13 +77,24 @@ class PublishedImages(Images):
         """Returns the reference of an image with its registry."""
         return str(image_reference(name, self._config.docker_registry_url).at(digest))
 
-    def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
+    def build(
+        self,
+        model: ModelSpec,
+        store: Store,
+        log: Callable[[str], None],
+        *,
+        refresh_base: bool = False,
+    ) -> BuiltImage:
         """Builds a model's image and pushes it, unless it is there."""
         with self._publisher(model.image.name) as publisher:
-            return publisher.build(model, store, log, refresh_base=self._refresh_base)
+            return publisher.build(model, store, log, refresh_base=refresh_base)
+
+    def client(self, name: str) -> RegistryClient:
+        """Returns a client with the right to push an image of that name."""
+        return registry_client(self._config, name)
 
     @contextmanager
     def _publisher(self, name: str) -> Iterator[Publisher]:
-        with registry_client(self._config, name) as client:
+        with self.client(name) as client:
             url = self._config.docker_registry_url
             yield Publisher(client, self._config.home, registry_url=url, **self._settings)

@@ -61,8 +61,8 @@ RIGHTS: tuple[Right, ...] = (
     Right("steps", "", "events", ("list",)),
     # whether the run is cancelled, or its pod only evicted
     Right("steps", "argoproj.io", "workflows", ("list",)),
-    # list, cancel and clean up from the notebook
-    *(Right("notebook", group, resource, _TIDY) for group, resource in _WORKLOADS),
+    # list, cancel and clean up from the notebook; a plan asks for a dry run of what steps will make
+    *(Right("notebook", group, resource, _WORK) for group, resource in _WORKLOADS),
     Right("notebook", "serving.kserve.io", "inferenceservices", _TIDY),
     Right("notebook", "kubeflow.org", "trials", ("list",)),
     Right("notebook", "", "pods", _LOOK),

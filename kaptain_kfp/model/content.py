@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from kaptain_kfp.config import Config
 from kaptain_kfp.image import checksum, sources
 from kaptain_kfp.specs import Definition, ImageSpec, ModelSpec, SourceSpec, StoreSpec
 from kaptain_kfp.store.base import Store
+
+if TYPE_CHECKING:
+    from kaptain_kfp.image.publisher import Publication
 
 __all__ = ["Content"]
 
@@ -59,6 +63,14 @@ class Content:
         )
         image = ImageSpec(name=name, base_image=definition.base_image, checksum=content)
         return cls(definition, found, digests, image)
+
+    def publication(self, config: Config) -> Publication:
+        """Returns it as what is published from here."""
+        from kaptain_kfp.image.publisher import Publication
+
+        code = Path.cwd() / config.base_dir
+        identity = self.definition.identity
+        return Publication(self.image, identity, code, self.sources, self.digests)
 
     def send(
         self, store: Store, store_spec: StoreSpec, registry_secret: str | None = None

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn
 
-from kaptain_kfp.config import Config, config_or_default
-from kaptain_kfp.exceptions import RunNotFoundError, UndefinedModelProperty
 from kaptain_kfp.hyperparameter.algorithms import Algorithm
 from kaptain_kfp.hyperparameter.domains import Domain
-from kaptain_kfp.image.checksum import image_tag
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.platform import constants
-from kaptain_kfp.runs.base import RunHandle, ScheduleHandle
+from kaptain_kfp.runs.base import ScheduleHandle
 from kaptain_kfp.runs.schedule import Schedule
-from kaptain_kfp.specs import Action, Definition, MetricSummary, ModelIdentity, Record
-from kaptain_kfp.store.records import Records
+from kaptain_kfp.specs import Action
 
 from .actionplan import ActionPlan
-from .actions import close_finished_runs, conclude, schedule, send, submit
+from .actions import conclude, schedule, send, submit
 from .content import Content
-from .frameworks import ModelFramework
-from .identity import validate_model_id
-from .meta import ModelMeta
+from .known import KnownModel
 from .planning import plan_action
 from .pods import PodOptions
+from .publishing import publish_here, publish_options
 from .requests import ActionRequest, check_room, request_build, request_of, request_train
 from .resources import Resources
-from .states import ModelState, ModelStatus, fold, newer_runs
-from .validation import defined, require
-from .world import World, Worlds, world_of
+from .validation import require
+from .world import World
 
 __all__ = ["Model"]
 
 
-class Model:
+class Model(KnownModel):
     """A machine learning model.
 
     Every action is a pipeline run; see `last_run`. What a model is and was lies in its records in
@@ -66,137 +60,6 @@ class Model:
         ConfigurationError: The default configuration can't be read.
     """
 
-    def __init__(
-        self,
-        id: str,
-        name: str,
-        description: str,
-        version: str,
-        framework: ModelFramework,
-        framework_version: str,
-        main_file: str,
-        image_name: str,
-        base_image: str,
-        extra_files: list[str] | None = None,
-        requirements: str | None = None,
-        labels: list[str] | None = None,
-        config: Config | None = None,
-        serving_config: dict[str, str] | None = None,
-    ) -> None:
-        self.id = validate_model_id(require("id", id))
-        self.name = require("name", name)
-        self.description = require("description", description)
-        self.version = require("version", version)
-        self.framework = ModelFramework.of(defined("framework", framework))
-        self.framework_version = require("framework_version", framework_version)
-        self.main_file = require("main_file", main_file)
-        self.image_name = require("image_name", image_name)
-        self.base_image = require("base_image", base_image)
-        image_tag(image_name, id, self.framework.value, framework_version)
-        self.extra_files = list(extra_files) if extra_files is not None else None
-        self.requirements = None if requirements is None else require("requirements", requirements)
-        self.labels = list(labels) if labels is not None else None
-        self.config = config_or_default(config)
-        self.serving_config = dict(serving_config) if serving_config is not None else None
-        self._first_revision = uuid.uuid4().hex
-        self._worlds = Worlds()
-        self._last_run: RunHandle | None = None
-        self._known: Records | None = None
-
-    def __repr__(self) -> str:
-        return f"<Model {self.id} {self.version} ({self.framework.value}), {self.state.value}>"
-
-    @classmethod
-    def attach(cls, id: str, *, config: Config | None = None) -> Model:
-        """Returns a model that was worked with before, as its records tell: after a restart.
-
-        Args:
-            id: The model.
-            config: Where its records lie; by default that of the world.
-
-        Raises:
-            UndefinedModelProperty: There are no records that say what the model is.
-        """
-        validate_model_id(require("id", id))
-        config = config_or_default(config)
-        world = world_of(config)
-        told = [r.submission for r in Records(world.store, id).load() if r.submission is not None]
-        if not told:
-            raise UndefinedModelProperty(
-                f"No run of a model {id!r} was ever submitted to {world.store.uri}.",
-                resource=id,
-                hint="Correct the id or the config, or make the Model with all its properties.",
-            )
-        definition = told[-1].definition
-        identity = definition.identity
-        model = cls(
-            id=identity.id,
-            name=identity.name,
-            description=identity.description,
-            version=identity.version,
-            framework=ModelFramework.of(identity.framework),
-            framework_version=identity.framework_version,
-            main_file=definition.main_file,
-            image_name=definition.image_name,
-            base_image=definition.base_image,
-            extra_files=None if definition.extra_files is None else list(definition.extra_files),
-            requirements=definition.requirements,
-            labels=list(identity.labels) or None,
-            config=config,
-        )
-        close_finished_runs(model._records(), world.runner)
-        return model
-
-    @property
-    def state(self) -> ModelState:
-        """Where the model is in its life."""
-        return self._status().state
-
-    @property
-    def revision(self) -> str:
-        """32 hex digits that change with each training, tuning and deployment."""
-        return self._status().revision or self._first_revision
-
-    @property
-    def hyperparameters(self) -> dict[str, Any] | None:
-        """Hyperparameters of the model as defined through an action.
-
-        After a training the values given, after a tuning the best ones found (as text).
-        """
-        return self._status().hyperparameters
-
-    @property
-    def metrics(self) -> dict[str, dict[str, float]] | None:
-        """What its training recorded: name → ``latest``, ``min``, ``max``."""
-        found = self._status().metrics
-        return None if found is None else {name: _numbers(found[name]) for name in sorted(found)}
-
-    @property
-    def model_uri(self) -> str | None:
-        """Where the newest trained or tuned model lies."""
-        return self._status().model_uri
-
-    @property
-    def last_run(self) -> RunHandle | None:
-        """The newest run of the model, or None; found again after a restart.
-
-        That is the run which this object started last, until one that began after its end.
-        """
-        runner = self._world().runner
-        own = None if self._last_run is None else self._last_run.id
-        for run_id in newer_runs(self._records().load(), own):
-            try:
-                self._last_run = runner.get(run_id)
-            except RunNotFoundError:
-                continue
-            break
-        return self._last_run
-
-    def history(self) -> list[Record]:
-        """Returns the records of the model, the oldest first."""
-        close_finished_runs(self._records(), self._world().runner)
-        return self._records().load()
-
     def plan(self, action: str = "train", **arguments: Any) -> ActionPlan:
         """Returns what an action would do now; nothing is sent, made or recorded.
 
@@ -219,7 +82,16 @@ class Model:
         return plan_action(self._world(), asked, Content.of(self._definition(), self.config))
 
     def build(
-        self, verbose: bool | None = None, *, wait: bool = True, dry_run: bool = False
+        self,
+        verbose: bool | None = None,
+        *,
+        wait: bool = True,
+        dry_run: bool = False,
+        publish: bool = False,
+        refresh_base: bool = False,
+        platform: str | None = None,
+        python_version: str | None = None,
+        exclude: Sequence[str] = (),
     ) -> bool:
         """Builds the image with the model's training code and its requirements.
 
@@ -229,6 +101,12 @@ class Model:
             verbose: Show what the steps print; by default `envs.VERBOSE`.
             wait: False returns once the run is submitted; see `last_run`.
             dry_run: True only prints the `plan`, and returns True.
+            publish: Build and push to the registry from here, whatever the target; no run is made.
+            refresh_base: Look what the name of the base image stands for by now; by default it
+                stays what it was when an image of that name was first built.
+            platform: With `publish`: what the image runs on, by default ``linux/amd64``.
+            python_version: With `publish`: the Python of a base image that doesn't tell it.
+            exclude: With `publish`: packages that the base image has, and that aren't installed.
 
         Returns:
             True if successful, otherwise False.
@@ -237,15 +115,24 @@ class Model:
             ModelValidationException: A file is missing or outside of the base folder.
             ImageBuildException: The image could not be built.
         """
+        asked = request_build(refresh_base)
+        here = publish_options(publish, wait and not dry_run, platform, python_version, exclude)
         content = Content.of(self._definition(), self.config)
         world = self._enter("build")
         if dry_run:
-            return _printed(plan_action(world, request_build(), content))
+            return _printed(plan_action(world, asked, content))
+        if here is not None:
+            publish_here(
+                *(content, self.config, self._records(), here),
+                refresh_base=refresh_base,
+                verbose=verbose,
+            )
+            return True
         image = content.image
-        if world.images.find(image.name, image.checksum) is not None:
+        if not refresh_base and world.images.find(image.name, image.checksum) is not None:
             get_logger().info("build: %s with the same contents is there already.", image.name)
             return True
-        return self._run(world, request_build(), content, verbose, wait)
+        return self._run(world, asked, content, verbose, wait)
 
     def train(
         self,
@@ -447,34 +334,8 @@ class Model:
         """Returns the schedules of the model, the newest first."""
         return self._world().runner.schedules(self.id)
 
-    def meta(self) -> ModelMeta:
-        """Returns an immutable snapshot of the model's properties."""
-        status = self._status()
-        return ModelMeta(
-            id=self.id,
-            name=self.name,
-            description=self.description,
-            version=self.version,
-            framework=self.framework,
-            framework_version=self.framework_version,
-            main_file=self.main_file,
-            image_name=self.image_name,
-            base_image=self.base_image,
-            extra_files=tuple(self.extra_files or ()),
-            requirements=self.requirements,
-            labels=tuple(self.labels or ()),
-            state=status.state.value,
-            revision=status.revision or self._first_revision,
-            hyperparameters=status.hyperparameters,
-            metrics=self.metrics,
-            model_uri=status.model_uri,
-        )
-
     def _later(self, method: str) -> NoReturn:
         raise NotImplementedError(f"Model.{method}() isn't part of this version of kaptain-kfp.")
-
-    def _world(self) -> World:
-        return self._worlds.of(self.config)
 
     def _enter(self, action: Action | Literal["schedule"]) -> World:
         """Says in which world an action is going to happen."""
@@ -483,34 +344,6 @@ class Model:
             "%s %s: target %s (%s)", action, self.id, world.target.name, world.target.reason
         )
         return world
-
-    def _records(self) -> Records:
-        store = self._world().store
-        if self._known is None or self._known.store != store:
-            self._known = Records(store, self.id)
-        return self._known
-
-    def _status(self) -> ModelStatus:
-        return fold(self._records().load())
-
-    def _definition(self) -> Definition:
-        identity = ModelIdentity(
-            id=self.id,
-            name=self.name,
-            description=self.description,
-            version=self.version,
-            framework=self.framework.value,
-            framework_version=self.framework_version,
-            labels=tuple(self.labels or ()),
-        )
-        return Definition(
-            identity=identity,
-            main_file=self.main_file,
-            image_name=self.image_name,
-            base_image=self.base_image,
-            extra_files=None if self.extra_files is None else tuple(self.extra_files),
-            requirements=self.requirements,
-        )
 
     def _run(
         self, world: World, asked: ActionRequest, content: Content, verbose: bool | None, wait: bool
@@ -525,7 +358,3 @@ class Model:
 def _printed(plan: ActionPlan) -> bool:
     print(plan)
     return True
-
-
-def _numbers(summary: MetricSummary) -> dict[str, float]:
-    return {name: value for name, value in summary if value is not None}

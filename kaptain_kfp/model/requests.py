@@ -9,6 +9,7 @@ from typing import Any
 
 from kaptain_kfp.exceptions import ModelValidationException
 from kaptain_kfp.platform import constants
+from kaptain_kfp.platform.builder import builder_resources
 from kaptain_kfp.specs import Action, ResourcesSpec
 
 from .frameworks import ModelFramework
@@ -20,6 +21,7 @@ from .validation import (
     checked_pod,
     checked_policy,
     checked_resources,
+    checked_switch,
     checked_workers,
 )
 
@@ -41,9 +43,17 @@ class ActionRequest:
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
-def request_build() -> ActionRequest:
-    """Returns what `Model.build` asks for."""
-    return ActionRequest("build")
+def request_build(refresh_base: bool = False) -> ActionRequest:
+    """Returns what `Model.build` asks for.
+
+    Raises:
+        ModelValidationException: `refresh_base` isn't true or false.
+    """
+    refresh = checked_switch("refresh_base", refresh_base)
+    given = {"refresh_base": True} if refresh else {}
+    return ActionRequest(
+        "build", {"refresh_base": refresh, "builder": builder_resources().dump()}, given
+    )
 
 
 def request_train(
@@ -71,6 +81,7 @@ def request_train(
         "resources": checked_resources(cpu, memory, gpus, resources).dump(),
         "policy": checked_policy(timeout, ttl_seconds_after_finished, force_cleanup).dump(),
         "pod": checked_pod(pod).dump(),
+        "builder": builder_resources().dump(),
     }
     given = {"hyperparameters": _plain(hyperparameters), "args": _plain(args or {})}
     return ActionRequest("train", parameters, given)

@@ -107,11 +107,11 @@ class Workplace:
         Raises:
             ConfigurationError: Where Kubeflow Pipelines is, is not known.
         """
-        from kaptain_kfp.cluster.local import LocalCluster
-
-        if isinstance(self.cluster, LocalCluster):
+        if self.is_here:
+            from kaptain_kfp.cluster.local import LocalCluster
             from kaptain_kfp.runs.local import LocalRunner
 
+            assert isinstance(self.cluster, LocalCluster)
             return LocalRunner(self.cluster, self.store)
         from kaptain_kfp.runs.kfp import KfpRunner
         from kaptain_kfp.runs.kfp_connection import KfpConnection

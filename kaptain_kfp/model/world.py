@@ -69,9 +69,10 @@ def world_of(config: Config) -> World:
     place = Workplace(config)
     return World(
         target=place.target,
-        store=place.store,
-        cluster=place.cluster,
+        # it needs the others, and what is wrong with their settings is told first
         runner=place.runner,
+        cluster=place.cluster,
+        store=place.store,
         images=_images(place),
         training_api=config.training_api,
         credentials=place.credentials,

@@ -103,7 +103,10 @@ class RunHandle(ABC):
     @property
     @abstractmethod
     def outputs(self) -> Mapping[str, Any]:
-        """The outputs of its steps: task → output → value; empty until a step has ended."""
+        """The output parameters of its steps: task → output → value; empty until a step has ended.
+
+        Where the runner knows them its output artifacts are there, too: with uri and metadata.
+        """
 
     @abstractmethod
     def wait(self, timeout: float | None = None, *, verbose: bool = False) -> RunState:
@@ -126,7 +129,7 @@ class RunHandle(ABC):
     def cancel(self) -> None:
         """Ends the run and every workload that it started; returns once nothing runs any more.
 
-        A run that is over already is left as it is.
+        A run that is over already stays what it is, but leaves nothing running.
         """
 
     @abstractmethod

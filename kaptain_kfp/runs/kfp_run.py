@@ -27,7 +27,7 @@ from .base import RunHandle, RunState
 from .kfp_connection import KfpConnection
 from .kfp_failures import AnswerLostError
 from .kfp_state import culprit, pauses, state_of, trouble_of
-from .kfp_workloads import end_workloads, pods_of
+from .kfp_workloads import end_workloads, left_by, pods_of
 from .told import error_of, kept_tail, outputs_of
 
 __all__ = ["KfpRunHandle", "fetched"]
@@ -110,10 +110,14 @@ class KfpRunHandle(RunHandle):
     def cancel(self) -> None:
         """Ends the run and every workload that it started.
 
+        Of a run that is over already, what it left running is ended: where a step of it was
+        killed, or the run was terminated in the user interface.
+
         Raises:
             RunTimeoutError: It doesn't end.
         """
         if self.state.finished:
+            end_workloads(self._cluster, self.id)
             return
         try:
             self._connection.call(
@@ -223,6 +227,17 @@ class KfpRunHandle(RunHandle):
         return RunState.CANCELED if cancelled else state
 
     def _error_of(self, run: Mapping[str, Any]) -> KaptainError | None:
+        error = self._trouble_of(run)
+        if error is not None:
+            # Nobody waits for it any more, and it would work on unnoticed.
+            with suppress(ClusterError):
+                left = " and ".join(map(str, left_by(self._cluster, self.id)))
+                if left:
+                    remedy = f"{left} runs on: cancel() the run to end it, or retry() to go on."
+                    error.hint = f"{error.hint} {remedy}" if error.hint else remedy
+        return error
+
+    def _trouble_of(self, run: Mapping[str, Any]) -> KaptainError | None:
         state = self._state_of(run)
         resource = f"Run/{self.id}"
         if state is RunState.CANCELED:

@@ -213,8 +213,8 @@ def with_component_image(pipeline: Mapping[str, Any], image: str | None) -> dict
         raise ConfigurationError(
             "The image that the steps of pipelines run in is not known.",
             reason="NoComponentImage",
-            hint="Give Config(component_image='...') or set KAPTAIN_COMPONENT_IMAGE; the image "
-            "needs Python and this version of kaptain-kfp.",
+            hint="`kaptain setup component-image REPO` builds and pushes it; then give "
+            "Config(component_image='...') or set KAPTAIN_COMPONENT_IMAGE.",
         )
     filled: dict[str, Any] = json.loads(text.replace(placeholder, json.dumps(image)))
     return filled

@@ -16,7 +16,7 @@ from kaptain_kfp.exceptions import (
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.manifests.names import LABEL_RUN, label_value
 
-__all__ = ["end_workloads", "pods_of", "workloads_of"]
+__all__ = ["end_workloads", "left_by", "pods_of", "workloads_of"]
 
 _KINDS = ("TFJob", "PyTorchJob", "TrainJob", "Job", "Experiment")
 _POD_LABEL = "pipeline/runid"
@@ -51,6 +51,15 @@ def workloads_of(cluster: Cluster, run_id: str) -> Iterator[Manifest]:
             if error.code != _FORBIDDEN:
                 raise
             get_logger().warning("%s of the run %s can't be looked for: %s", kind, run_id, error)
+
+
+def left_by(cluster: Cluster, run_id: str) -> list[ResourceRef]:
+    """Returns the workloads of a run that go on, and that nobody is deleting."""
+    return [
+        ResourceRef.of(workload)
+        for workload in workloads_of(cluster, run_id)
+        if "deletionTimestamp" not in workload["metadata"]
+    ]
 
 
 def end_workloads(cluster: Cluster, run_id: str) -> None:

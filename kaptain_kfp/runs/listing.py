@@ -10,8 +10,6 @@ from typing import Any
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import Phase, verdict_of
 from kaptain_kfp.exceptions import (
-    InvalidModelProperty,
-    ModelValidationException,
     NotInstalledError,
 )
 from kaptain_kfp.local.controllers import parse_time
@@ -21,8 +19,6 @@ from kaptain_kfp.manifests.names import (
     LABEL_MODEL,
     MANAGED_BY,
 )
-from kaptain_kfp.model.identity import RESERVED_PARTS, validate_model_id
-from kaptain_kfp.store.base import Store
 
 from .base import RunState
 
@@ -36,7 +32,6 @@ __all__ = [
     "is_managed",
     "is_over",
     "list_managed",
-    "list_models",
     "list_resources",
     "list_runs",
     "list_warnings",
@@ -138,11 +133,6 @@ def list_runs(cluster: Cluster) -> list[RunInfo]:
     """Returns the runs of a cluster that keeps them as objects, the newest first."""
     runs = [_info(run) for run in cluster.list("Run")]
     return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
-
-
-def list_models(store: Store) -> list[str]:
-    """Returns the ids of the models that have records in a store, sorted."""
-    return sorted(_models(store))
 
 
 def list_managed(cluster: Cluster, kinds: Sequence[str]) -> Iterator[Manifest]:
@@ -278,25 +268,6 @@ def _installed(
         yield from cluster.list(kind, labels)
     except NotInstalledError:
         return
-
-
-def _models(store: Store, prefix: str = "") -> Iterator[str]:
-    """Yields the models below a prefix, without a look at their files, however many there are."""
-    for name in store.folders(prefix):
-        if not prefix or name.lower() not in RESERVED_PARTS:
-            below = f"{prefix}/{name}" if prefix else name
-            yield from _models(store, below)
-        elif name == "records" and _is_model(store, prefix):
-            yield prefix
-
-
-def _is_model(store: Store, model_id: str) -> bool:
-    try:
-        validate_model_id(model_id)
-    except (InvalidModelProperty, ModelValidationException):
-        return False
-    listed = store.list(f"{model_id}/records", recursive=False)
-    return any(entry.key.endswith(".json") for entry in listed)
 
 
 def _info(run: Manifest) -> RunInfo:

@@ -265,6 +265,38 @@ class ClusterContract:
         assert cluster.log_tail(pod, 2) == "two\nthree"
 
     @pytest.mark.usefixtures("running_pods")
+    def test_what_runs_before_the_main_container_has_a_log_of_its_own(
+        self, cluster: Cluster
+    ) -> None:
+        made = self.job(cluster, 'echo main; cat "$$FOLDER/note"')
+        spec = made["spec"]["template"]["spec"]
+        mounted = {
+            "env": [{"name": "FOLDER", "value": "/shared"}],
+            "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
+        }
+        spec["volumes"] = [{"name": "shared", "emptyDir": {}}]
+        (main,) = spec["containers"]
+        first = {**main, **mounted, "name": "first"}
+        first["command"] = ["sh", "-c", 'echo 1; sleep 0.3; echo from first > "$$FOLDER/note"']
+        second = {**main, **mounted, "name": "second", "command": ["sh", "-c", "echo 2"]}
+        spec["initContainers"], spec["containers"] = [first, second], [{**main, **mounted}]
+        ref = cluster.apply(made)
+        self.eventually(lambda: cluster.pods(ref), "a pod")
+        pod = ResourceRef.of(cluster.pods(ref)[0])
+
+        def begun() -> bool:
+            told = cluster.get(pod)["status"].get("initContainerStatuses") or [{}]
+            return bool({"running", "terminated"} & set(told[0].get("state") or ()))
+
+        self.eventually(begun, "the first container begins")
+        assert list(cluster.logs(pod, follow=True, container="first")) == ["1"]
+        assert list(cluster.logs(pod, follow=True)) == ["main", "from first"]
+        assert list(cluster.logs(pod, container="second")) == ["2"]
+        assert self.finish(cluster, ref) is Phase.SUCCEEDED
+        ended = cluster.get(pod)["status"]["initContainerStatuses"]
+        assert [told["state"]["terminated"]["exitCode"] for told in ended] == [0, 0]
+
+    @pytest.mark.usefixtures("running_pods")
     def test_a_failure_and_its_exit_code(self, cluster: Cluster) -> None:
         ref = cluster.apply(self.job(cluster, "echo no; exit 7"))
         assert self.finish(cluster, ref) is Phase.FAILED

@@ -18,7 +18,6 @@ __all__ = ["PYTHON_VERSION", "debian_layout", "run_in_root"]
 PYTHON_VERSION = "3.11"
 _SUITE = "bookworm"
 _PACKAGES = "python3"
-_MIRROR = "http://deb.debian.org/debian"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SECONDS = 900.0
 
@@ -75,9 +74,10 @@ def run_in_root(
 
 def _make(scratch: Path) -> Path:
     root, layout = scratch / "root", scratch / "layout"
-    mirror = os.environ.get("KAPTAIN_TEST_DEBIAN_MIRROR", _MIRROR)
+    # without one, debootstrap knows where Debian is
+    mirror = filter(None, [os.environ.get("KAPTAIN_TEST_DEBIAN_MIRROR")])
     options = ("--variant=minbase", f"--include={_PACKAGES}")
-    _run("debootstrap", *options, _SUITE, str(root), mirror)
+    _run("debootstrap", *options, _SUITE, str(root), *mirror)
     for noise in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
         shutil.rmtree(root / noise, ignore_errors=True)
     # what official images of Python call it

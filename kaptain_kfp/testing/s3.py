@@ -27,11 +27,13 @@ from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["S3Server", "isolate_aws", "s3_error", "serve_moto", "serve_s3"]
+__all__ = ["S3_KEYS", "S3Server", "isolate_aws", "s3_error", "serve_moto", "serve_s3"]
 
 # rclone takes keys of two letters for unknown ones
 _ACCESS_KEY = "kaptain-test-key"
 _SECRET_KEY = "kaptain-test-secret"
+S3_KEYS = (_ACCESS_KEY, _SECRET_KEY)
+"""What opens the servers: access key and secret key."""
 _STARTED = re.compile(r"Starting s3 server on \[(https?://127\.0\.0\.1:\d+)/\]")
 _STARTING_SECONDS = 30.0
 _MOTO = """

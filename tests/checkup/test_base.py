@@ -61,14 +61,15 @@ def test_an_error_on_purpose_is_what_was_found() -> None:
     ]
 
 
-@pytest.mark.parametrize("error", [ValueError("odd"), KeyError(), AssertionError()])
+@pytest.mark.parametrize("error", [ValueError("a-secret"), KeyError(), AssertionError()])
 def test_a_defect_is_said_to_be_one_and_hinders_nobody_else(error: Exception) -> None:
     def look() -> list[Check]:
         raise error
 
     found = probe_all([Probe("a", look), well("b")], 30)
     assert [check.verdict for check in found] == ["failed", "ok"]
-    assert type(error).__name__ in found[0].found and "defect" in found[0].remedy
+    assert found[0].found.startswith(f"{type(error).__name__} in test_base.py, line ")
+    assert "defect" in found[0].remedy and "a-secret" not in repr(found)
 
 
 def test_one_that_hangs_is_given_up_and_so_are_those_after_it() -> None:

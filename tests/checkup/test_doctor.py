@@ -298,7 +298,7 @@ def test_a_right_is_missing(kubeflow: Kubeflow, look: Look, name: str) -> None:
     )
     found = look()
     kubeflow.grant(all_rights())
-    assert wrong(found) == {f"rights on {name}": "failed"}
+    assert wrong(found) == {f"rights on {name}": "failed"}, found
     check = found[f"rights on {name}"]
     for right in needed:
         assert f"kaptain setup rbac --for {right.party} -n {NAMESPACE} --apply" in check.remedy
@@ -314,7 +314,7 @@ def test_credentials_of_the_registry_are_wrong(kubeflow: Kubeflow, look: Look) -
     config.docker_config_provider = kubeflow.docker("team", "guessed")
     found = look(config)
     name = f"registry {kubeflow.registry.host}"
-    assert wrong(found) == {name: "failed"}
+    assert wrong(found) == {name: "failed"}, found
     assert "user 'team'" in found[name].found and "docker login" in found[name].remedy
     assert "guessed" not in repr(found)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -39,8 +40,6 @@ def test_this_python_and_its_packages_fit() -> None:
     ],
 )
 def test_packages_that_do_not_fit(requirements: list[str], found: str, remedy: str) -> None:
-    import re
-
     (check,) = machine.packages(requirements)
     assert check.verdict == "failed"
     assert re.search(found, check.found) and remedy in check.remedy

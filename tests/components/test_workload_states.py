@@ -120,7 +120,9 @@ class Frames(Cluster):
         self.asked += 1
         return self._said
 
-    def logs(self, pod: ResourceRef, *, follow: bool = False) -> Iterator[str]:
+    def logs(
+        self, pod: ResourceRef, *, follow: bool = False, container: str | None = None
+    ) -> Iterator[str]:
         yield from self._log.splitlines()
 
     def log_tail(self, pod: ResourceRef, lines: int = 30) -> str:

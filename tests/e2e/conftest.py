@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,9 @@ import pytest
 
 from kaptain_kfp import Config, Model
 from kaptain_kfp.testing.homes import pod_processes
+from kaptain_kfp.testing.s3 import isolate_aws
+
+from .kubeflow import Kubeflow, need_programs, serve_kubeflow
 
 PATIENCE = 60.0
 
@@ -107,6 +110,34 @@ def make_model(kaptain_home: Path, project: Path) -> MakeModel:
         )
 
     return make
+
+
+MakeKubeflow = Callable[..., Kubeflow]
+
+
+@pytest.fixture
+def make_kubeflow(
+    kaptain_home: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeKubeflow]:
+    """Runs a Kubeflow on this machine, as `serve_kubeflow` is told."""
+    need_programs()
+    monkeypatch.delenv("KAPTAIN_TARGET")
+    isolate_aws(monkeypatch)
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Kubeflow:
+            made = serve_kubeflow(kaptain_home, project, tmp_path, **options)
+            served = stack.enter_context(made)
+            monkeypatch.setenv("KUBECONFIG", str(served.kubernetes.kubeconfig))
+            return served
+
+        yield make
+
+
+@pytest.fixture
+def kubeflow(make_kubeflow: MakeKubeflow) -> Kubeflow:
+    """A Kubeflow on this machine that is open to everybody."""
+    return make_kubeflow()
 
 
 REQUIRED = "KAPTAIN_TEST_REQUIRES_ROOT"

@@ -13,11 +13,8 @@ from kaptain_kfp.manifests.names import ANNOTATION_SPEC_HASH
 from kaptain_kfp.model.actionplan import ActionPlan
 from kaptain_kfp.model.differences import differences
 
-from . import test_kubeflow
-from .test_kubeflow import UPLOADING, Kubeflow
+from .kubeflow import UPLOADING, Kubeflow
 from .test_plan import filled
-
-kubeflow = test_kubeflow.kubeflow
 
 SECRETS = ["Secret/dev-digits-secret", "Secret/dev-digits-registry"]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,14 +14,16 @@ from kaptain_kfp import Config, Model
 from kaptain_kfp.cluster.base import ResourceRef
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.exceptions import StoreError, UndefinedModelProperty
+from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.model.credentials import Credentials
 from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.model.world import world_of
 from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 from kaptain_kfp.runs.base import RunState
-from kaptain_kfp.runs.listing import list_models
+from kaptain_kfp.store.models import list_models
 from kaptain_kfp.store.s3 import S3Store
 from kaptain_kfp.testing.faulty_proxy import proxy_to
+from kaptain_kfp.testing.leaks import Leaks
 from kaptain_kfp.testing.s3 import S3Server, isolate_aws, s3_error, serve_s3
 
 from .conftest import MakeModel
@@ -72,35 +72,6 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         yield Bucket(server, (body["AWS_ACCESS_KEY_ID"], body["AWS_SECRET_ACCESS_KEY"]))
 
 
-def files_that_tell(home: Path, secrets: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Returns name and mode of each file of a home that holds a secret; the database aside."""
-    found = []
-    for path in sorted(home.rglob("*")):
-        if path.is_file() and not path.name.startswith("kaptain.db"):
-            content = path.read_bytes()
-            if any(form in content for form in forms(secrets)):
-                found.append((path.name, oct(stat.S_IMODE(path.stat().st_mode))))
-    return found
-
-
-def kinds_that_tell(home: Path, secrets: tuple[str, ...]) -> set[str]:
-    """Returns the kinds of the objects, former versions included, whose rows hold a secret."""
-    with closing(
-        sqlite3.connect(f"{(home / 'kaptain.db').as_uri()}?mode=ro", uri=True)
-    ) as database:
-        rows = [
-            *database.execute("SELECT kind, body FROM objects"),
-            *database.execute("SELECT kind, coalesce(before, '') || body FROM log"),
-        ]
-    assert {"Secret", "Pod", "Run", "Job"} <= {kind for kind, _ in rows}
-    return {kind for kind, body in rows if any(f in body.encode() for f in forms(secrets))}
-
-
-def forms(secrets: tuple[str, ...]) -> list[bytes]:
-    plain = [secret.encode() for secret in secrets]
-    return [*plain, *map(base64.b64encode, plain)]
-
-
 def test_a_model_is_trained_into_a_bucket(
     make_model: MakeModel, project: Path, kaptain_home: Path, bucket: Bucket
 ) -> None:
@@ -123,8 +94,10 @@ def test_a_model_is_trained_into_a_bucket(
     assert [r.event for r in again.history()] == ["submitted", "outcome", "outcome"]
     assert list_models(world_of(again.config).store) == ["dev/digits"]
 
-    assert files_that_tell(kaptain_home, bucket.secrets) == []
-    assert kinds_that_tell(kaptain_home, bucket.secrets) == {"Secret"}
+    leaks, objects = Leaks(*bucket.secrets), Objects(kaptain_home)
+    assert leaks.files(kaptain_home) == []
+    assert all(objects.list(kind).items for kind in ("Pod", "Run", "Job"))
+    assert leaks.kinds(kaptain_home) == {"Secret"}
     told = [repr(model), repr(model.config), repr(world_of(model.config)), repr(model.history())]
     run = model.last_run
     assert run is not None
@@ -156,7 +129,8 @@ def test_while_it_trains_only_private_files_hold_credentials(
     )
     assert model.train({}, wait=False)
     eventually(begun.exists, "the script began")
-    found = files_that_tell(kaptain_home, bucket.secrets)
+    told = Leaks(*bucket.secrets).files(kaptain_home)
+    found = [(path.name, oct(stat.S_IMODE(path.stat().st_mode))) for path in told]
     go.touch()
     # of the executor, and of the training
     assert found == [("launch.json", "0o600")] * 2

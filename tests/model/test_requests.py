@@ -25,6 +25,13 @@ def test_what_a_request_holds() -> None:
     assert asked.given == {"hyperparameters": {"--lr": 0.1}, "args": {"--log": "x"}}
 
 
+def test_the_builder_has_what_the_settings_say_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_BUILDER_MEM_LIMIT", "7G")
+    for asked in (request_build(), request_train({})):
+        assert asked.parameters["builder"]["memory_limit"] == "7G"
+        assert asked.parameters["builder"]["cpu_request"] == "500m"
+
+
 def test_requests_take_what_the_methods_take() -> None:
     of_method = dict(inspect.signature(Model.train).parameters)
     for name in ("self", "verbose", "wait", "dry_run"):

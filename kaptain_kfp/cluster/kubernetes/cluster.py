@@ -126,9 +126,11 @@ class KubernetesCluster(Cluster):
         found = self._api.list(kind_of("Pod"), this.namespace, labelSelector=selector)
         return owned(found, this)
 
-    def logs(self, pod: ResourceRef, *, follow: bool = False) -> Iterator[str]:
-        """Yields the lines of the log of a pod's main container."""
-        return self._logs.lines(pod, follow)
+    def logs(
+        self, pod: ResourceRef, *, follow: bool = False, container: str | None = None
+    ) -> Iterator[str]:
+        """Yields the lines of the log of a pod's main container, or of another one."""
+        return self._logs.lines(pod, follow, container)
 
     def log_tail(self, pod: ResourceRef, lines: int = 30) -> str:
         """Returns the last lines of a pod's log; of a container that crashed, those before it."""

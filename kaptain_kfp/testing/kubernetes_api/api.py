@@ -19,6 +19,7 @@ from .logs import Log, log_of
 from .paths import Target, target_of, verb_of
 from .resources import Resources
 from .watches import Watch, watch_of
+from .workflows import is_workflow, workflows
 
 __all__ = ["Installed", "KubernetesApi"]
 
@@ -100,6 +101,8 @@ class KubernetesApi:
         try:
             if _is_review(target):
                 return access.review(user, manifest_of(call, _REVIEW))
+            if is_workflow(target):
+                return workflows(self._objects, target, verb, call)
             kind = discovery.kind_of_target(target, kinds)
             if isinstance(kind, Answer):
                 return kind

@@ -169,10 +169,16 @@ def test_a_patch_that_states_no_version_wins_in_the_end(
     assert [seen.method for seen in server.seen] == ["PATCH", "GET", "PATCH", "GET", "PATCH"]
 
 
+def secret() -> dict[str, Any]:
+    """Returns what no controller changes, or has events for: with Jobs, one would."""
+    metadata = {"name": "s", "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+
+
 def test_a_patch_of_a_stated_version_doesnt(
-    still_face: KubernetesFace, cluster: KubernetesCluster, job: Job
+    still_face: KubernetesFace, cluster: KubernetesCluster
 ) -> None:
-    ref = cluster.apply(job())
+    ref = cluster.apply(secret())
     version = cluster.get(ref)["metadata"]["resourceVersion"]
     change = {"metadata": {"resourceVersion": version, "labels": {"a": "b"}}}
     cluster.patch(ref, change)
@@ -275,16 +281,19 @@ def test_a_list_that_is_given_up_asks_no_further(
 
 
 def test_pods_of_an_earlier_workload_of_that_name(
-    still_face: KubernetesFace, cluster: KubernetesCluster, job: Job
+    still_face: KubernetesFace, cluster: KubernetesCluster
 ) -> None:
-    ref = cluster.apply(job())
     objects = Objects(still_face.home)
+    # its operator isn't there; a Job would get pods of its own
+    kind = {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob"}
+    named = {"name": "j", "namespace": "default"}
+    ref = ResourceRef.of(objects.create({**kind, "metadata": named, "spec": {}}))
     for name, uid in (("b", ref.uid), ("a", ref.uid), ("c", "an-earlier-one")):
-        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": ref.name, "uid": uid}
+        owner = {**kind, "name": ref.name, "uid": uid}
         metadata = {
             "name": name,
             "namespace": "default",
-            "labels": {"job-name": ref.name},
+            "labels": {"training.kubeflow.org/job-name": ref.name},
             "ownerReferences": [{**owner, "controller": True}],
         }
         spec = {"containers": [{"name": "main", "image": "i"}]}
@@ -300,10 +309,8 @@ def test_pods_of_an_earlier_workload_of_that_name(
     assert pod["metadata"]["name"] == "b"
 
 
-def test_events_of_one_object_alone(
-    still_face: KubernetesFace, cluster: KubernetesCluster, job: Job
-) -> None:
-    ref = cluster.apply(job())
+def test_events_of_one_object_alone(still_face: KubernetesFace, cluster: KubernetesCluster) -> None:
+    ref = cluster.apply(secret())
     objects = Objects(still_face.home)
     for number, (uid, reason) in enumerate(((ref.uid, "Mine"), ("other", "Theirs"))):
         objects.create(
@@ -311,7 +318,7 @@ def test_events_of_one_object_alone(
                 "apiVersion": "v1",
                 "kind": "Event",
                 "metadata": {"name": f"e-{number}", "namespace": "default"},
-                "involvedObject": {"kind": "Job", "name": ref.name, "uid": uid},
+                "involvedObject": {"kind": ref.kind, "name": ref.name, "uid": uid},
                 "type": "Warning",
                 "reason": reason,
                 "message": "m",

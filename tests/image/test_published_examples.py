@@ -1,4 +1,4 @@
-"""The digits example on a real base: built, pushed, unpacked by others, and run as a plain user."""
+"""The examples on a real base: published, unpacked by others, and run as a plain user."""
 
 from __future__ import annotations
 
@@ -7,35 +7,28 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kaptain_kfp.image import sources
-from kaptain_kfp.image.builder import Recipe, build_image
-from kaptain_kfp.image.layer_cache import LayerCache
-from kaptain_kfp.image.oci import Platform, canonical_json, sha256_digest
-from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.config import Config
+from kaptain_kfp.image import checksum, sources
+from kaptain_kfp.image.oci import Platform
+from kaptain_kfp.image.published import PublishedImages
 from kaptain_kfp.image.registry.names import ImageReference
-from kaptain_kfp.image.wheel_layers import WheelLayers
-from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
+from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec, StoreSpec
+from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.debian import debian_layout, run_in_root
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
 from .registry.conftest import REQUIRED, fresh, need
 from .registry.conftest import skopeo as skopeo
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
-IDENTITY = ModelIdentity(
-    id="dev/digits",
-    name="Digits",
-    description="",
-    version="1.0",
-    framework="sklearn",
-    framework_version="1.5",
-)
+EXAMPLES = Path(__file__).parents[2] / "examples"
 USER = 1000
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 HERE = Platform("linux", MACHINES.get(platform.machine(), platform.machine()))
@@ -80,38 +73,61 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@dataclass
 class Project:
-    """The example with a requirements file, as a user would have it."""
+    """An example, as a user would have it."""
 
-    def __init__(self, folder: Path, base: ImageReference, target: ImageReference) -> None:
-        self.folder = folder / "digits"
-        self.folder.mkdir()
-        shutil.copy(EXAMPLE / "trainer.py", self.folder)
-        (self.folder / "requirements.txt").write_text("scikit-learn\n")
-        self.base, self.target = base, target
-        self.said: list[str] = []
+    folder: Path
+    base: ImageReference
+    target: ImageReference
+    framework: str
+    extra_files: Sequence[str] = ()
+    requirements: str | None = None
+    said: list[str] = field(default_factory=list)
+
+    def spec(self, store: FolderStore) -> ModelSpec:
+        found = sources.collect(self.folder, "trainer.py", self.extra_files, self.requirements)
+        digests = sources.digest_sources(found)
+        identity = ModelIdentity(
+            id=f"dev/{self.folder.name}",
+            name="Digits",
+            description="",
+            version="1.0",
+            framework=self.framework,
+            framework_version="1.5",
+        )
+        content = checksum.content_checksum(
+            digests,
+            main_file=found.main_file,
+            requirements=found.requirements,
+            base_image=str(self.base),
+            framework=identity.framework,
+            framework_version=identity.framework_version,
+        )
+        return ModelSpec(
+            identity=identity,
+            source=sources.upload_sources(found, store, identity.id, digests=digests),
+            image=ImageSpec(name=str(self.target), base_image=str(self.base), checksum=content),
+            store=StoreSpec(uri=store.uri),
+        )
 
     def build(self) -> BuiltImage:
         self.said.clear()
-        found = sources.collect(self.folder, "trainer.py", requirements="requirements.txt")
-        digests = sources.digest_sources(found)
-        cache = LayerCache(self.folder.with_name("cache"))
-        layers = WheelLayers(self.folder, found, digests, cache, self.said.append)
-        checksum = sha256_digest(canonical_json(digests))[7:39]
-        image = ImageSpec(name=str(self.target), base_image=str(self.base), checksum=checksum)
-        with RegistryClient() as client:
-            recipe = Recipe(image, IDENTITY, "trainer.py", layers, platform=HERE)
-            return build_image(
-                recipe, client, scratch=self.folder.with_name("new"), log=self.said.append
-            )
+        store = FolderStore(self.folder.with_name("store"))
+        config = Config.local(home=self.folder.with_name("home"), base_dir=str(self.folder))
+        images = PublishedImages(config, platform=HERE)
+        return images.build(self.spec(store), store, self.said.append)
 
 
 @pytest.fixture(scope="module")
 def project(
     base: ImageReference, registry: RegistryServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Project:
+    folder = tmp_path_factory.mktemp("project") / "digits"
+    shutil.copytree(EXAMPLES / "digits", folder)
+    (folder / "requirements.txt").write_text("scikit-learn\n")
     target = fresh(registry.host, "team/digits")
-    return Project(tmp_path_factory.mktemp("project"), base, target)
+    return Project(folder, base, target, "sklearn", requirements="requirements.txt")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +139,7 @@ def built(project: Project) -> BuiltImage:
 def test_others_know_it(
     built: BuiltImage, base: ImageReference, skopeo: Callable[..., Any]
 ) -> None:
-    told = skopeo(built.name)
+    told = skopeo(built.reference)
     assert built.reference.endswith(told["Digest"])
     assert told["Layers"][:-3] == skopeo(base)["Layers"]
     assert told["Labels"]["checksum"] == built.checksum
@@ -171,3 +187,28 @@ def test_changed_code_needs_no_requirements(built: BuiltImage, project: Project)
         False,
     ]
     assert not project.build().built
+
+
+def test_the_torch_example(
+    base: ImageReference, registry: RegistryServer, tmp_path: Path, skopeo: Callable[..., Any]
+) -> None:
+    folder = tmp_path / "digits_torch"
+    shutil.copytree(EXAMPLES / "digits_torch", folder)
+    target = fresh(registry.host, "team/torch")
+    built = Project(folder, base, target, "pytorch", extra_files=["model.py"]).build()
+    told, config = skopeo(built.name), skopeo(built.name, "--config")
+    below = skopeo(base)
+    assert built.reference.endswith(told["Digest"])
+    # without requirements there is one layer less
+    assert told["Layers"][:-2] == below["Layers"]
+    assert told["Architecture"] == below["Architecture"]
+    assert told["Labels"]["kaptain-kfp/framework"] == "pytorch"
+    assert told["Labels"]["org.opencontainers.image.base.digest"] == below["Digest"]
+    assert config["config"]["WorkingDir"] == "/kaptain"
+    assert config["config"]["Entrypoint"] == ["python", "-u", "trainer.py"]
+    assert len(config["rootfs"]["diff_ids"]) == len(told["Layers"])
+    layout = tmp_path / "layout"
+    copy(f"docker://{built.reference}", f"oci:{layout}:x")
+    blob = layout / "blobs" / "sha256" / told["Layers"][-1].removeprefix("sha256:")
+    with tarfile.open(blob) as archive:
+        assert {"kaptain/trainer.py", "kaptain/model.py"} <= set(archive.getnames())
