@@ -14,7 +14,7 @@ from rich.table import Table
 
 import kaptain_kfp
 
-from . import actions, distributed, engine, imports, jobs, metaflow
+from . import actions, distributed, engine, images, imports, jobs, metaflow
 from .measure import Result
 
 
@@ -43,6 +43,7 @@ def _all(folder: Path) -> Iterator[Result]:
     yield from distributed.run(_place(folder, "distributed"))
     yield from jobs.run(_place(folder, "jobs"))
     yield from engine.run(_place(folder, "engine"))
+    yield from images.run(_place(folder, "images"))
 
 
 def _quickly(folder: Path) -> Iterator[Result]:
@@ -52,6 +53,7 @@ def _quickly(folder: Path) -> Iterator[Result]:
     yield from distributed.run(_place(folder, "distributed"), ranks=2, runs=1)
     yield from jobs.run(_place(folder, "jobs"), many=4, few=2, runs=1)
     yield from engine.run(_place(folder, "engine"), runs=1, idle_seconds=0.2, listed=20)
+    yield from images.run(_place(folder, "images"), megabytes=1, runs=1, peer=False)
 
 
 def _place(folder: Path, name: str) -> Path:

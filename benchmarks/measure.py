@@ -7,20 +7,32 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
     "NotMeasured",
     "Result",
+    "Spent",
     "alternating",
     "cpu_seconds",
     "megabytes",
     "not_measured",
     "python_seconds",
     "seconds",
+    "spent",
 ]
+
+_WATCHED = """
+import resource, subprocess, sys, time
+began = time.perf_counter()
+done = subprocess.run(sys.argv[1:], stdout=sys.stderr)
+took = time.perf_counter() - began
+print(took, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(done.returncode)
+"""
+"""A process inherits the peak of the one that it was forked from: a small one has to start it."""
 
 
 class NotMeasured(Exception):
@@ -49,6 +61,45 @@ class Result:
 def not_measured(what: str, budget: str, why: NotMeasured) -> Result:
     """Returns the line of what couldn't be measured; it neither holds nor fails."""
     return Result(what, "not measured", budget, None, str(why))
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a program took.
+
+    Attributes:
+        seconds: From its start to its end.
+        megabytes: The memory of its biggest process at its peak, those below it included.
+    """
+
+    seconds: float
+    megabytes: float
+
+
+def spent(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Spent:
+    """Runs a program in a process of its own, and returns what it took.
+
+    Args:
+        command: The program and its arguments.
+        cwd: Where it runs.
+        environment: Variables, besides those of this process.
+
+    Raises:
+        RuntimeError: It failed; the text is the end of what it said.
+    """
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _WATCHED, *command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed: {done.stderr[-2000:]}")
+    took, peak = done.stdout.split()
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return Spent(float(took), int(peak) / unit)
 
 
 def seconds(work: Callable[[], object]) -> float:

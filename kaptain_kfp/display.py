@@ -10,8 +10,21 @@ import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-__all__ = ["Row", "age_text", "fact_text", "print_facts", "print_rows", "to_html", "to_text"]
+if TYPE_CHECKING:
+    from kaptain_kfp.checkup.base import Check
+
+__all__ = [
+    "Row",
+    "age_text",
+    "fact_text",
+    "print_checks",
+    "print_facts",
+    "print_rows",
+    "to_html",
+    "to_text",
+]
 
 Row = Mapping[str, str]
 
@@ -21,9 +34,9 @@ _STATE_COLUMN = "STATE"
 _GAP = "  "
 _LEAST_LAST_COLUMN = 20
 _COLOURS = {
-    "green": ("complete", "deployed", "ready", "succeeded", "trained", "tuned"),
+    "green": ("complete", "deployed", "ok", "ready", "succeeded", "trained", "tuned"),
     "red": ("error", "failed", "notready"),
-    "yellow": ("canceled", "canceling", "skipped", "suspended", "terminating", "unused"),
+    "yellow": ("canceled", "canceling", "skipped", "suspended", "terminating", "unused", "warning"),
     "cyan": ("canary", "created", "pending", "restarting", "running"),
 }
 _COLOUR_OF = {word: colour for colour, words in _COLOURS.items() for word in words}
@@ -46,6 +59,13 @@ def print_rows(rows: Sequence[Row], *, title: str = "", empty: str = "") -> None
         print(f"{title}\n{to_text(rows)}" if title else to_text(rows))
         return
     _print_coloured(rows, title)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """Prints what was checked, and below it what to do about what isn't as it should be."""
+    print_rows([{"check": c.name, "state": c.verdict, "found": c.found} for c in checks])
+    todo = [c for c in checks if c.remedy]
+    print_rows([{"check": c.name, "remedy": c.remedy} for c in todo], title="\nWhat to do:")
 
 
 def to_text(rows: Sequence[Row]) -> str:

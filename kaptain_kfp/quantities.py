@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from kaptain_kfp.exceptions import ModelValidationException
 
-__all__ = ["Quantity", "normalise", "parse"]
+__all__ = ["Quantity", "normalise", "parse", "times"]
 
 Quantity: TypeAlias = str | int | float | Decimal
 """A number, or its text with one of the suffixes that Kubernetes knows."""
@@ -58,6 +58,25 @@ def normalise(value: Quantity, *, field: str = "quantity") -> str:
     """
     amount = parse(value, field=field)
     return value if isinstance(value, str) else format(amount.normalize(), "f")
+
+
+def times(value: Quantity, count: int) -> str:
+    """Returns so many times an amount, in the unit that it was given in: thrice ``2G`` is ``6G``.
+
+    Args:
+        value: As for `parse`.
+        count: How many.
+
+    Raises:
+        ModelValidationException: As for `parse`.
+    """
+    match = _QUANTITY.fullmatch(normalise(value))
+    suffix = (match["suffix"] if match else None) or ""
+    factor = _FACTORS.get(suffix, Decimal(1))
+    total = parse(value) * count
+    if factor < 1 and total == total.to_integral_value():  # twice 500m is 1
+        suffix, factor = "", Decimal(1)
+    return format((total / factor).normalize(), "f") + suffix
 
 
 def _of_text(text: str, field: str) -> Decimal:

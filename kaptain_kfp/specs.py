@@ -90,12 +90,13 @@ class SourceEntry(Spec):
         path: Where it lies below the code folder, with forward slashes.
         digest: SHA-256 over the listing of its content (paths, modes, hashes), 64 hex digits: known
             without packing it.
-        size: Bytes of its archive in the store.
+        size: Bytes of its archive in the store; None while it isn't there, since it is packed when
+            it is sent.
     """
 
     path: Text
     digest: Text
-    size: int
+    size: int | None = None
 
 
 class SourceSpec(Spec):
@@ -128,12 +129,15 @@ class BuiltImage(Spec):
         reference: What workloads run: the repository with a digest.
         checksum: The checksum that it was asked for by.
         built: False where it was there already and nothing had to be done.
+        base: What it is built on, by its name with the digest that this stood for; None for images
+            that have no base.
     """
 
     name: Text
     reference: Text
     checksum: Text
     built: bool
+    base: str | None = None
 
 
 class StoreSpec(Spec):
@@ -330,7 +334,8 @@ class Record(Spec):
         follows: Keys of the records that had no successor when this one was written: they order
             the records where a clock is wrong.
         revision: The model's revision from then on; None where the event doesn't change it.
-        submission: With "submitted" and "scheduled".
+        submission: With "submitted" and "scheduled"; and with how something ended that was done
+            without a run, whose id stands for no run then.
         outcome: With "outcome".
         error: With "error" and "closed".
     """

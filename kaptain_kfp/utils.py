@@ -7,41 +7,34 @@ made: the objects with its label.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Sequence, Set
 from dataclasses import asdict, replace
 
+from kaptain_kfp.checkup.base import Check
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
-from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.config import Config, config_or_default
-from kaptain_kfp.display import Row, age_text, print_rows
-from kaptain_kfp.exceptions import (
-    ForeignObjectError,
-    ModelValidationException,
-    ObjectNotFoundError,
-)
-from kaptain_kfp.local.kinds import kind_of
-from kaptain_kfp.model.world import World, world_of
+from kaptain_kfp.display import Row, age_text, print_checks, print_rows
+from kaptain_kfp.model.workplace import Workplace
+from kaptain_kfp.runs.leftovers import LeftOver, left_over
 from kaptain_kfp.runs.listing import (
     ACCESS_KINDS,
     JOB_KINDS,
     WORKLOAD_KINDS,
     ResourceInfo,
     WarningInfo,
-    is_managed,
     is_over,
-    list_managed,
     list_resources,
-    list_runs,
     list_warnings,
     resource_info,
     stale,
 )
-from kaptain_kfp.runs.local import LocalRunner
+from kaptain_kfp.runs.removal import kind_named, removable, the_one
 
 __all__ = [
+    "Check",
     "ResourceInfo",
     "WarningInfo",
+    "checks",
     "clean",
     "clean_all",
     "delete_experiment",
@@ -52,9 +45,11 @@ __all__ = [
     "delete_jobs",
     "delete_resource",
     "diagnose",
+    "doctor",
     "experiments",
     "inference_services",
     "jobs",
+    "left_over_resources",
     "list_all_resources",
     "list_experiments",
     "list_inference_services",
@@ -76,26 +71,26 @@ def jobs(*, config: Config | None = None, namespace: str | None = None) -> list[
         config: Where to look; by default the world that a `Model` without one uses.
         namespace: Where to look there; by default the current one.
     """
-    return list_resources(_world(config, namespace).cluster, JOB_KINDS)
+    return list_resources(_place(config, namespace).cluster, JOB_KINDS)
 
 
 def experiments(
     *, config: Config | None = None, namespace: str | None = None
 ) -> list[ResourceInfo]:
     """Returns the Katib experiments, by name; arguments as for `jobs`."""
-    return list_resources(_world(config, namespace).cluster, _EXPERIMENTS)
+    return list_resources(_place(config, namespace).cluster, _EXPERIMENTS)
 
 
 def inference_services(
     *, config: Config | None = None, namespace: str | None = None
 ) -> list[ResourceInfo]:
     """Returns the inference services, by name; arguments as for `jobs`."""
-    return list_resources(_world(config, namespace).cluster, _SERVICES)
+    return list_resources(_place(config, namespace).cluster, _SERVICES)
 
 
 def resources(*, config: Config | None = None, namespace: str | None = None) -> list[ResourceInfo]:
     """Returns everything, Pods, Secrets and ServiceAccounts included; arguments as for `jobs`."""
-    return list_resources(_world(config, namespace).cluster, _ALL_KINDS)
+    return _all_resources(_place(config, namespace))
 
 
 def stale_resources(
@@ -105,14 +100,51 @@ def stale_resources(
 
     What belongs to a model with a run that isn't over counts as used.
     """
-    return _unused(stale(_world(config, namespace).cluster))
+    return _unused(_stale(_place(config, namespace)))
+
+
+def left_over_resources(
+    *, config: Config | None = None, namespace: str | None = None
+) -> list[ResourceInfo]:
+    """Returns the jobs and experiments that go on though their run is over.
+
+    That is what a cancel in the user interface of Kubeflow leaves: it ends the steps, not what they
+    started. Arguments as for `jobs`.
+    """
+    place = _place(config, namespace)
+    return [_left_info(left) for left in left_over(place.cluster, place.runner)]
 
 
 def warning_events(
     *, config: Config | None = None, namespace: str | None = None
 ) -> list[WarningInfo]:
     """Returns the warnings about workloads and their pods; arguments as for `jobs`."""
-    return list_warnings(_world(config, namespace).cluster, (*WORKLOAD_KINDS, "Pod"))
+    return list_warnings(_place(config, namespace).cluster, (*WORKLOAD_KINDS, "Pod"))
+
+
+def doctor(*, config: Config | None = None) -> None:
+    """Prints whether this machine, and the Kubeflow that is configured, are fit for work.
+
+    See `checks`.
+
+    Args:
+        config: What to check; by default the world that a `Model` without one uses.
+    """
+    print_checks(checks(config=config))
+
+
+def checks(*, config: Config | None = None) -> list[Check]:
+    """Returns what there is to say about this machine and the Kubeflow that is configured.
+
+    Python and packages, the home, the cluster and what is installed in it, rights, Kubeflow
+    Pipelines, storage and registry, and what is left over. Each is waited for 15 seconds at most.
+
+    Args:
+        config: What to check; by default the world that a `Model` without one uses.
+    """
+    from kaptain_kfp.checkup import doctor
+
+    return doctor.checks_here() if config is None else doctor.checks(config)
 
 
 def diagnose(*, config: Config | None = None, namespace: str | None = None) -> None:
@@ -125,13 +157,13 @@ def diagnose(*, config: Config | None = None, namespace: str | None = None) -> N
         config: Where to look; by default the world that a `Model` without one uses.
         namespace: Where to look there; by default the current one.
     """
-    world = _world(config, namespace)
-    target, place = world.target, world.cluster.namespace
-    print(f"Target {target.name} ({target.reason}), namespace {place!r}\n")
-    _print(world.cluster, _ALL_KINDS, "resources")
+    place = _place(config, namespace)
+    target, cluster = place.target, place.cluster
+    print(f"Target {target.name} ({target.reason}), namespace {cluster.namespace!r}\n")
+    _print(cluster, _all_resources(place), "resources")
     rows = [
         {**asdict(warning), "count": str(warning.count), "age": age_text(warning.age)}
-        for warning in list_warnings(world.cluster, (*WORKLOAD_KINDS, "Pod"))
+        for warning in list_warnings(cluster, (*WORKLOAD_KINDS, "Pod"))
     ]
     print()
     print_rows(rows, title="Warnings", empty="No warnings.")
@@ -139,22 +171,22 @@ def diagnose(*, config: Config | None = None, namespace: str | None = None) -> N
 
 def list_jobs(*, config: Config | None = None, namespace: str | None = None) -> None:
     """Prints the training jobs; arguments as for `diagnose`."""
-    _print(_world(config, namespace).cluster, JOB_KINDS, "training jobs")
+    _print_kinds(_place(config, namespace).cluster, JOB_KINDS, "training jobs")
 
 
 def list_experiments(*, config: Config | None = None, namespace: str | None = None) -> None:
     """Prints the Katib experiments; arguments as for `diagnose`."""
-    _print(_world(config, namespace).cluster, _EXPERIMENTS, "experiments")
+    _print_kinds(_place(config, namespace).cluster, _EXPERIMENTS, "experiments")
 
 
 def list_inference_services(*, config: Config | None = None, namespace: str | None = None) -> None:
     """Prints the inference services; arguments as for `diagnose`."""
-    _print(_world(config, namespace).cluster, _SERVICES, "inference services")
+    _print_kinds(_place(config, namespace).cluster, _SERVICES, "inference services")
 
 
 def list_all_resources(*, config: Config | None = None, namespace: str | None = None) -> None:
     """Prints the training jobs, experiments and inference services; arguments as for `diagnose`."""
-    _print(_world(config, namespace).cluster, WORKLOAD_KINDS, "workloads")
+    _print_kinds(_place(config, namespace).cluster, WORKLOAD_KINDS, "workloads")
 
 
 def delete_job(
@@ -178,22 +210,22 @@ def delete_job(
         ObjectNotFoundError: There is no such job.
         ForeignObjectError: This package didn't make it.
     """
-    kinds = JOB_KINDS if kind is None else (_kind(kind, JOB_KINDS),)
-    _delete_one(_world(config, namespace).cluster, kinds, name)
+    kinds = JOB_KINDS if kind is None else (kind_named(kind, JOB_KINDS),)
+    _delete_one(_place(config, namespace).cluster, kinds, name)
 
 
 def delete_experiment(
     name: str, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
     """Deletes a Katib experiment with its trials; arguments and errors as for `delete_job`."""
-    _delete_one(_world(config, namespace).cluster, _EXPERIMENTS, name)
+    _delete_one(_place(config, namespace).cluster, _EXPERIMENTS, name)
 
 
 def delete_inference_service(
     name: str, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
     """Deletes an inference service; arguments and errors as for `delete_job`."""
-    _delete_one(_world(config, namespace).cluster, _SERVICES, name)
+    _delete_one(_place(config, namespace).cluster, _SERVICES, name)
 
 
 def delete_resource(
@@ -213,7 +245,7 @@ def delete_resource(
         ObjectNotFoundError: There is no such object.
         ForeignObjectError: This package didn't make it.
     """
-    _delete_one(_world(config, namespace).cluster, (_kind(kind, WORKLOAD_KINDS),), name)
+    _delete_one(_place(config, namespace).cluster, (kind_named(kind, WORKLOAD_KINDS),), name)
 
 
 def delete_jobs(
@@ -226,40 +258,45 @@ def delete_jobs(
         config: Where to look; by default the world that a `Model` without one uses.
         namespace: Where to look there; by default the current one.
     """
-    _delete_all(_world(config, namespace).cluster, JOB_KINDS, force, "training jobs")
+    _delete_all(_place(config, namespace).cluster, JOB_KINDS, force, "training jobs")
 
 
 def delete_experiments(
     force: bool = False, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
     """Deletes all completed experiments, with `force` those that run, too; see `delete_jobs`."""
-    _delete_all(_world(config, namespace).cluster, _EXPERIMENTS, force, "experiments")
+    _delete_all(_place(config, namespace).cluster, _EXPERIMENTS, force, "experiments")
 
 
 def delete_inference_services(
     force: bool = False, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
     """Deletes all inference services that are not ready, with `force` all; see `delete_jobs`."""
-    _delete_all(_world(config, namespace).cluster, _SERVICES, force, "inference services")
+    _delete_all(_place(config, namespace).cluster, _SERVICES, force, "inference services")
 
 
 def clean(
     force: bool = False, *, config: Config | None = None, namespace: str | None = None
 ) -> None:
-    """Finds the Secrets and ServiceAccounts that no workload uses, see `stale_resources`.
+    """Finds what nobody needs: Secrets and ServiceAccounts, and work whose run is over.
+
+    See `stale_resources` and `left_over_resources`.
 
     Args:
         force: Delete them; without it they are only printed.
         config: Where to look; by default the world that a `Model` without one uses.
         namespace: Where to look there; by default the current one.
     """
-    cluster = _world(config, namespace).cluster
-    unused = stale(cluster)
-    if not force or not unused:
+    place = _place(config, namespace)
+    left = left_over(place.cluster, place.runner)
+    unused = _stale(place, frozenset(one.workload["metadata"]["uid"] for one in left))
+    if not force:
+        _print_left_over(left)
+    if not force or not (left or unused):
         _print_stale(unused)
         return
-    for found in unused:
-        _delete(cluster, found)
+    for found in (*(one.workload for one in left), *unused):
+        _delete(place.cluster, found)
 
 
 def clean_all(
@@ -267,87 +304,49 @@ def clean_all(
 ) -> None:
     """Deletes what is over, and finds what is left unused.
 
-    Completed jobs and experiments and services that are not ready are deleted; Secrets and
-    ServiceAccounts that nothing uses then are only printed. Models, their records and the list of
-    their runs stay.
+    Completed jobs and experiments and services that are not ready are deleted; work whose run is
+    over, and Secrets and ServiceAccounts that nothing uses then are only printed. Models, their
+    records and the list of their runs stay.
 
     Args:
         force: Cancel all runs and delete everything, what runs and what is used, too.
         config: Where to look; by default the world that a `Model` without one uses.
         namespace: Where to look there; by default the current one.
     """
-    world = _world(config, namespace)
+    place = _place(config, namespace)
     if not force:
-        gone = _delete_all(world.cluster, WORKLOAD_KINDS, False, "workloads")
-        _print_stale(stale(world.cluster, gone))
+        gone = _delete_all(place.cluster, WORKLOAD_KINDS, False, "workloads")
+        _print_left_over(left_over(place.cluster, place.runner))
+        _print_stale(_stale(place, gone))
         return
-    for run in list_runs(world.cluster):
+    for run in place.runner.unfinished():
         # runs first, since their next steps would make new workloads
-        if not run.state.finished:
-            world.runner.get(run.id).cancel()
+        if run.ours:
+            place.runner.get(run.id).cancel()
             print(f"Cancelled run {run.id}.")
-    _delete_all(world.cluster, _ALL_KINDS, True, "resources")
+    _delete_all(place.cluster, _ALL_KINDS, True, "resources")
 
 
-def _world(config: Config | None, namespace: str | None) -> World:
-    config = config_or_default(config)
-    world = world_of(config)
-    if namespace is None:
-        return world
-    cluster = LocalCluster(config.home, namespace)
-    return replace(world, cluster=cluster, runner=LocalRunner(cluster, world.store))
+def _place(config: Config | None, namespace: str | None) -> Workplace:
+    return Workplace(config_or_default(config), namespace)
 
 
-def _kind(word: str, known: Sequence[str]) -> str:
-    for kind in known:
-        if str(word).strip().lower() == kind.lower():
-            return kind
-    raise ModelValidationException(
-        f"kind={word!r} is unknown here.", hint=f"Use one of {', '.join(known).lower()}."
-    )
+def _stale(place: Workplace, gone: Set[str] = frozenset()) -> list[Manifest]:
+    busy = {run.experiment for run in place.runner.unfinished()}
+    return stale(place.cluster, busy, gone)
+
+
+def _all_resources(place: Workplace) -> list[ResourceInfo]:
+    return list_resources(place.cluster, _ALL_KINDS, _stale(place))
 
 
 def _delete_one(cluster: Cluster, kinds: Sequence[str], name: str) -> None:
-    found = []
-    for kind in kinds:
-        with suppress(ObjectNotFoundError):
-            ref = ResourceRef(kind_of(kind).api_version, kind, cluster.namespace, name)
-            found.append(cluster.get(ref))
-    ours = [manifest for manifest in found if is_managed(manifest)]
-    if len(ours) > 1:
-        raise ModelValidationException(
-            f"{' and '.join(str(ResourceRef.of(manifest)) for manifest in ours)} are there.",
-            hint=f"Say which one, e.g. kind={ours[0]['kind'].lower()!r}.",
-        )
-    if not ours:
-        raise _not_ours(found) if found else _not_found(cluster, kinds, name)
-    _delete(cluster, ours[0])
-
-
-def _not_ours(found: Sequence[Manifest]) -> ForeignObjectError:
-    resource = str(ResourceRef.of(found[0]))
-    return ForeignObjectError(
-        f"{resource} was not made by this package; it is left as it is.",
-        resource=resource,
-        reason="NotManaged",
-        hint="Delete it with what made it.",
-    )
-
-
-def _not_found(cluster: Cluster, kinds: Sequence[str], name: str) -> ObjectNotFoundError:
-    kind = kinds[0] if len(kinds) == 1 else "training job"
-    there = ", ".join(str(ResourceRef.of(found)) for found in list_managed(cluster, kinds))
-    return ObjectNotFoundError(
-        f"There is no {kind} {name!r} in the namespace {cluster.namespace!r}.",
-        resource=f"{kinds[-1]}/{name}",
-        reason="NotFound",
-        hint=f"There is: {there}." if there else "There is none at all.",
-    )
+    _delete(cluster, the_one(cluster, kinds, name))
 
 
 def _delete_all(cluster: Cluster, kinds: Sequence[str], force: bool, what: str) -> frozenset[str]:
     """Deletes those that are over, or all; returns the uids of the deleted ones."""
-    whole = [found for found in list_managed(cluster, kinds) if not _goes_with_another(found)]
+    whole = removable(cluster, kinds)
     doomed = [found for found in whole if force or is_over(found)]
     for found in doomed:
         _delete(cluster, found)
@@ -358,22 +357,31 @@ def _delete_all(cluster: Cluster, kinds: Sequence[str], force: bool, what: str) 
     return frozenset(found["metadata"]["uid"] for found in doomed)
 
 
-def _goes_with_another(found: Manifest) -> bool:
-    """Whether it is being deleted, or belongs to an object that would make it anew."""
-    metadata = found["metadata"]
-    owners = metadata.get("ownerReferences") or ()
-    return "deletionTimestamp" in metadata or any(owner.get("controller") for owner in owners)
-
-
 def _delete(cluster: Cluster, found: Manifest) -> None:
     ref = ResourceRef.of(found)
     cluster.delete(ref)
     print(f"Deleted {ref}.")
 
 
-def _print(cluster: Cluster, kinds: Sequence[str], what: str) -> None:
+def _print_kinds(cluster: Cluster, kinds: Sequence[str], what: str) -> None:
+    _print(cluster, list_resources(cluster, kinds), what)
+
+
+def _print(cluster: Cluster, found: Sequence[ResourceInfo], what: str) -> None:
     empty = f"There are no {what} of this package in the namespace {cluster.namespace!r}."
-    print_rows(_rows(list_resources(cluster, kinds)), empty=empty)
+    print_rows(_rows(found), empty=empty)
+
+
+def _print_left_over(left: Sequence[LeftOver]) -> None:
+    print_rows(
+        _rows([_left_info(one) for one in left]),
+        title="Goes on though its run is over; clean(force=True) deletes it:",
+    )
+
+
+def _left_info(left: LeftOver) -> ResourceInfo:
+    info = resource_info(left.workload)
+    return replace(info, message=f"its run {left.run_id} is over: {left.run}")
 
 
 def _print_stale(unused: Sequence[Manifest]) -> None:

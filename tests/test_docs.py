@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"^```python(?: file=(?P<file>\S+))?\n(?P<code>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(
+    r"^```python(?: file=(?P<file>\S+))?(?: (?P<world>kubeflow|s3))?\n(?P<code>.*?)^```$",
+    re.M | re.S,
+)
 
 
 def blocks(document: Path) -> list[re.Match[str]]:
@@ -22,7 +25,7 @@ def test_the_readme_can_be_followed(tmp_path: Path, kaptain_home: Path) -> None:
     for block in blocks(ROOT / "README.md"):
         if block["file"]:
             (tmp_path / block["file"]).write_text(block["code"])
-        else:
+        elif not block["world"]:
             code.append(block["code"])
     assert len(code) >= 3
     done = subprocess.run(

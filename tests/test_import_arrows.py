@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cluster", "image", "store", "rollout"),
     ("components",),
     ("compiler", "runs"),
-    ("model",),
+    ("model", "checkup", "platform.image_builder_util"),
     ("cli", "display", "utils"),
 )
 FREE = ("__init__", "__main__", "compat", "testing")
@@ -50,9 +50,9 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "boto3": ("store.s3", "platform"),
     "botocore": ("store.s3", "platform"),
     "s3transfer": ("store.s3transfer",),
-    "urllib3": ("image.registry", "cluster.kubernetes"),
+    "urllib3": ("image.registry", "cluster.kubernetes", "runs.kfp_connection", "runs.kfp_failures"),
     "zstandard": ("image.layers.packing",),
-    "packaging": ("image",),
+    "packaging": ("image", "checkup.machine"),
 }
 """Who may touch a foreign name; the longest one that fits counts."""
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaptain_kfp.exceptions import ModelValidationException
-from kaptain_kfp.quantities import Quantity, normalise, parse
+from kaptain_kfp.quantities import Quantity, normalise, parse, times
 
 # what the API server itself accepts, from apimachinery's resource.Quantity
 _SERVER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
@@ -161,3 +161,27 @@ def test_numbers_become_text_of_the_same_amount(number: int | float | Fraction) 
     assert _SERVER.fullmatch(text)
     assert type(value)(text) == value
     assert normalise(text) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "total"),
+    [
+        ("2G", 3, "6G"),
+        ("1.5Gi", 2, "3Gi"),
+        ("500m", 3, "1500m"),
+        ("500m", 4, "2"),
+        (0.25, 3, "0.75"),
+        (2, 10, "20"),
+        ("1e3", 2, "2000"),
+        ("100", 10, "1000"),
+        ("0", 5, "0"),
+    ],
+)
+def test_so_many_times_an_amount(value: Quantity, count: int, total: str) -> None:
+    assert times(value, count) == total
+    assert parse(total) == parse(value) * count
+
+
+def test_so_many_times_what_is_no_amount() -> None:
+    with pytest.raises(ModelValidationException):
+        times("2GB", 2)

@@ -119,8 +119,9 @@ def test_the_configuration_can_be_given(home: Path, tmp_path: Path) -> None:
     assert [info.name for info in utils.jobs(config=Config.local(home=home))] == ["in-default"]
 
 
-def test_a_world_that_is_not_here(home: Path) -> None:
-    with pytest.raises(ConfigurationError, match="storage_config_provider"):
+def test_a_world_that_is_not_here(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(home / "none"))
+    with pytest.raises(ConfigurationError, match="No Kubernetes cluster is configured"):
         utils.list_jobs(config=Config(None, None, target="kubeflow"))
 
 

@@ -12,10 +12,14 @@ import click
 from kaptain_kfp.version import __version__
 
 from .base import Group, Settings, examples
+from .clean import clean
+from .doctor import doctor
+from .images import image
 from .jobs import jobs
 from .models import models
 from .runs import logs, runs
 from .schedules import schedules
+from .setup import setup
 from .supervisor import supervisor
 
 __all__ = ["main"]
@@ -28,6 +32,7 @@ __all__ = ["main"]
         "kaptain runs list",
         "kaptain logs 3f2a -f",
         "kaptain models show dev/mnist",
+        "kaptain doctor",
         "kaptain --home /tmp/world --json jobs list",
     ),
 )
@@ -54,4 +59,8 @@ main.add_command(logs)
 main.add_command(schedules)
 main.add_command(models)
 main.add_command(jobs)
+main.add_command(image)
+main.add_command(clean)
 main.add_command(supervisor)
+main.add_command(doctor)
+main.add_command(setup)

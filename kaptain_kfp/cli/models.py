@@ -30,7 +30,7 @@ def models() -> None:
 def list_(settings: Settings) -> None:
     """List the models that were worked with."""
     from kaptain_kfp.display import age_text
-    from kaptain_kfp.runs.listing import list_models
+    from kaptain_kfp.store.models import list_models
 
     world = settings.world()
     now = datetime.now(timezone.utc)
@@ -93,7 +93,7 @@ def history(settings: Settings, model_id: str) -> None:
 
 def _find(world: World, given: str) -> str:
     """Returns the id of a model, given as a whole or by its beginning."""
-    from kaptain_kfp.runs.listing import list_models
+    from kaptain_kfp.store.models import list_models
 
     return pick(given, list_models(world.store), "model", StoreNotFoundError)
 

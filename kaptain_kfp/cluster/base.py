@@ -109,6 +109,18 @@ class Cluster(ABC):
         """
 
     @abstractmethod
+    def dry_run(self, manifest: Manifest) -> Manifest:
+        """Returns a new object as the cluster would store it, and stores nothing.
+
+        Raises:
+            ObjectExistsError: The name is taken.
+            ObjectInvalidError: The cluster refuses the manifest.
+            AdmissionDeniedError: A quota, Pod Security or a webhook does.
+            NotInstalledError: The cluster doesn't know the kind.
+            AccessDeniedError: We may not make such objects.
+        """
+
+    @abstractmethod
     def get(self, ref: ResourceRef) -> Manifest:
         """Returns the object as it is now."""
 
@@ -203,12 +215,15 @@ class Cluster(ABC):
         """Returns the pods of a workload, by name."""
 
     @abstractmethod
-    def logs(self, pod: ResourceRef, *, follow: bool = False) -> Iterator[str]:
+    def logs(
+        self, pod: ResourceRef, *, follow: bool = False, container: str | None = None
+    ) -> Iterator[str]:
         """Yields the lines of a pod's log, without their newlines, whole ones only but the last.
 
         Args:
             pod: The pod.
             follow: True goes on until the pod ended.
+            container: One of those that run before its main container; by default that one.
         """
 
     @abstractmethod

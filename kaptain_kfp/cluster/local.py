@@ -65,6 +65,10 @@ class LocalCluster(Cluster):
         ensure_supervisor(self._home)
         return ResourceRef.of(created)
 
+    def dry_run(self, manifest: Manifest) -> Manifest:
+        """Returns a new object as the engine would store it, and stores nothing."""
+        return self._objects.create(stamped(manifest), dry_run=True)
+
     def get(self, ref: ResourceRef) -> Manifest:
         """Returns the object as it is now."""
         return the_very(self._objects.get(ref.kind, ref.name, ref.namespace), ref)
@@ -99,9 +103,11 @@ class LocalCluster(Cluster):
         children = [child for child in self._objects.dependents(uid) if child["kind"] == "Pod"]
         return sorted(children, key=lambda pod: str(pod["metadata"]["name"]))
 
-    def logs(self, pod: ResourceRef, *, follow: bool = False) -> Iterator[str]:
+    def logs(
+        self, pod: ResourceRef, *, follow: bool = False, container: str | None = None
+    ) -> Iterator[str]:
         """Yields the lines of a pod's log."""
-        path = self._home.pod_log(self._uid(pod))
+        path = self._home.pod_log(self._uid(pod), container)
         with Bell(self._home.root) as bell:
             while follow and not path.exists() and not self._ended(pod):
                 bell.wait(_TICK_SECONDS)

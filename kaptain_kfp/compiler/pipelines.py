@@ -7,6 +7,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from kaptain_kfp.components.build_image import build_image
+from kaptain_kfp.components.cluster_builder import COMPONENT_IMAGE_VARIABLE
 from kaptain_kfp.components.train import train
 from kaptain_kfp.manifests.secret import REGISTRY_ENTRIES
 from kaptain_kfp.platform.config.s3 import S3_VARIABLES
@@ -48,9 +49,18 @@ _WHO_AM_I = {
 }
 
 
+def _built(model: Any, builder: Any, storage_secret: Any, registry_secret: Any, **more: Any) -> Any:
+    """Returns the task that builds the image, which has to know its own."""
+    task = COMPONENTS["build-image"](model=model, builder=builder, **more, **_WHO_AM_I)
+    task.set_env_variable(COMPONENT_IMAGE_VARIABLE, COMPONENT_IMAGE)
+    return _step(task, storage_secret, registry_secret)
+
+
 @dsl.pipeline(name="kaptain-build")
 def kaptain_build(
     model: dict,  # type: ignore[type-arg]
+    refresh_base: bool = False,
+    builder: dict = {},  # type: ignore[type-arg]  # noqa: B006 - kfp copies it
     storage_secret: str = _STORAGE_SECRET,
     registry_secret: str = _REGISTRY_SECRET,
 ) -> None:
@@ -58,10 +68,13 @@ def kaptain_build(
 
     Args:
         model: The model: identity, source, image and store, as the Model class writes it.
+        refresh_base: Whether to look what the name of the base image stands for by now.
+        builder: What the job has that installs requirements: cpu_request, cpu_limit,
+            memory_request, memory_limit.
         storage_secret: The Secret that opens the model's store; it may be missing.
         registry_secret: The Secret that opens the image registry; it may be missing.
     """
-    _step(COMPONENTS["build-image"](model=model, **_WHO_AM_I), storage_secret, registry_secret)
+    _built(model, builder, storage_secret, registry_secret, refresh_base=refresh_base)
 
 
 @dsl.pipeline(name="kaptain-train")
@@ -73,6 +86,7 @@ def kaptain_train(
     resources: dict = {},  # type: ignore[type-arg]  # noqa: B006
     policy: dict = {},  # type: ignore[type-arg]  # noqa: B006
     pod: dict = {},  # type: ignore[type-arg]  # noqa: B006
+    builder: dict = {},  # type: ignore[type-arg]  # noqa: B006
     storage_secret: str = _STORAGE_SECRET,
     registry_secret: str = _REGISTRY_SECRET,
 ) -> None:
@@ -87,11 +101,12 @@ def kaptain_train(
         policy: timeout_seconds (7 days), ttl_seconds_after_finished, force_cleanup.
         pod: Of each replica: labels, annotations, node_selector, tolerations, shm_size,
             service_account, image_pull_secrets.
+        builder: What the job has that installs requirements: cpu_request, cpu_limit,
+            memory_request, memory_limit.
         storage_secret: The Secret that opens the model's store; it may be missing.
         registry_secret: The Secret that opens the image registry; it may be missing.
     """
-    built = COMPONENTS["build-image"](model=model, **_WHO_AM_I)
-    _step(built, storage_secret, registry_secret)
+    built = _built(model, builder, storage_secret, registry_secret)
     trained = COMPONENTS["train"](
         model=model,
         image=built.output,

@@ -4,21 +4,33 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kaptain_kfp.specs import BuiltImage, Outcome
+from kaptain_kfp.platform.builder import builder_resources
+from kaptain_kfp.specs import BuiltImage, Outcome, ResourcesSpec
 
-from .step import RunContext, begin
+from .cluster_builder import ClusterBuilder
+from .step import RunContext, begin, parse
 from .surroundings import images_of_step
 
 __all__ = ["build_image", "run"]
 
 
-def build_image(model: dict, run_id: str = "", dag_id: str = "", task_name: str = "") -> dict:  # type: ignore[type-arg]
+def build_image(
+    model: dict,  # type: ignore[type-arg]
+    refresh_base: bool = False,
+    builder: dict = {},  # type: ignore[type-arg]  # noqa: B006 - kfp copies it
+    run_id: str = "",
+    dag_id: str = "",
+    task_name: str = "",
+) -> dict:  # type: ignore[type-arg]
     """Makes sure that the image of a model's training code is there.
 
     Answers at once when an image of that name with that content is there already.
 
     Args:
         model: The model: identity, source, image and store, as the Model class writes it.
+        refresh_base: Whether to look what the name of the base image stands for by now.
+        builder: What the job has that installs requirements: cpu_request, cpu_limit,
+            memory_request, memory_limit.
         run_id: The pipeline run: dsl.PIPELINE_JOB_ID_PLACEHOLDER.
         dag_id: The surrounding DAG's execution: dsl.PIPELINE_TASK_ID_PLACEHOLDER.
         task_name: This task: dsl.PIPELINE_TASK_NAME_PLACEHOLDER.
@@ -28,14 +40,25 @@ def build_image(model: dict, run_id: str = "", dag_id: str = "", task_name: str 
     """
     from kaptain_kfp.components.build_image import run
 
-    return run(model, run_id, dag_id, task_name)
+    return run(model, refresh_base, builder, run_id, dag_id, task_name)
 
 
-def run(model: Mapping[str, Any], run_id: str, dag_id: str, task_name: str) -> dict[str, Any]:
+def run(
+    model: Mapping[str, Any],
+    refresh_base: bool,
+    builder: Mapping[str, Any],
+    run_id: str,
+    dag_id: str,
+    task_name: str,
+) -> dict[str, Any]:
     """Does the component's work."""
     with begin("build", model, RunContext.of(run_id, dag_id, task_name)) as step:
-        image: BuiltImage = images_of_step().build(
-            step.model, step.store, lambda line: print(line, flush=True)
+        resources = parse(ResourcesSpec, "builder", {**builder_resources().dump(), **builder})
+        image: BuiltImage = images_of_step(ClusterBuilder(step, resources)).build(
+            step.model,
+            step.store,
+            lambda line: print(line, flush=True),
+            refresh_base=refresh_base,
         )
         step.succeed(Outcome(image=image))
         return image.dump()

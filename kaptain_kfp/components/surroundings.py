@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from kaptain_kfp.cluster.base import Cluster
 from kaptain_kfp.image.base import Images
+from kaptain_kfp.image.cluster_install import InstallRequest
 
 __all__ = ["cluster_of_step", "images_of_step"]
 
@@ -26,8 +28,11 @@ def cluster_of_step() -> Cluster:
     return KubernetesCluster()
 
 
-def images_of_step() -> Images:
+def images_of_step(installer: Callable[[InstallRequest], None] | None = None) -> Images:
     """Returns where the step's images are.
+
+    Args:
+        installer: Has base images of a registry install requirements, see `Publisher`.
 
     Raises:
         ConfigurationError: The registry's credentials can't be read.
@@ -38,7 +43,7 @@ def images_of_step() -> Images:
         return LocalImages(_home())
     from kaptain_kfp.image.published import PublishedImages
 
-    return PublishedImages.of_step(os.environ)
+    return PublishedImages.of_step(os.environ, installer=installer)
 
 
 def _here() -> bool:

@@ -11,21 +11,11 @@ from kfp import dsl
 
 from kaptain_kfp.exceptions import ClusterError, StoreNotFoundError
 from kaptain_kfp.manifests import names
-from kaptain_kfp.manifests.forms import TrainingForm, training_form
-from kaptain_kfp.manifests.train import training_job
 from kaptain_kfp.platform.metrics import read_metrics, summarise
-from kaptain_kfp.model.frameworks import ModelFramework
-from kaptain_kfp.specs import (
-    BuiltImage,
-    MetricSummary,
-    Outcome,
-    PodSpec,
-    PolicySpec,
-    ResourcesSpec,
-)
+from kaptain_kfp.specs import BuiltImage, MetricSummary, Outcome
 
-from .arguments import as_text
 from .step import RunContext, Step, begin, parse
+from .training import Training
 from .workload import Finished, find_or_make, run_to_end
 
 __all__ = ["Request", "run", "train"]
@@ -114,41 +104,27 @@ def run(
 
 def _train(step: Step, request: Request) -> tuple[Outcome, str]:
     image = parse(BuiltImage, "image", request.image)
-    policy = parse(PolicySpec, "policy", request.policy)
-    resources = parse(ResourcesSpec, "resources", request.resources)
-    pod = parse(PodSpec, "pod", request.pod)
-    hyperparameters = as_text("hyperparameters", request.hyperparameters)
-    args = as_text("args", request.args)
-    context = step.context
-    revision = names.identity(context.run_id, context.dag_id, context.task).revision
-    api = _api(step, policy)
-    key = f"{step.model.identity.id}/trained/{revision}"
+    training = Training.of(step.model, request._asdict())
+    task = (step.context.run_id, step.context.dag_id, step.context.task)
+    revision = names.identity(*task).revision
+    form, key = training.form(step.cluster), training.key(revision)
 
     def manifest_of(attempt: int) -> Mapping[str, Any]:
         if attempt:
             step.store.delete(key)  # what a failed attempt left
-        return training_job(
-            step.model.identity,
-            identity=names.identity(context.run_id, context.dag_id, context.task, attempt),
-            run_id=context.run_id,
+        return training.manifest(
+            names.identity(*task, attempt),
+            step.context.run_id,
             namespace=step.cluster.namespace,
+            form=form,
             image=image.reference,
-            arguments=[f"{flag}={value}" for flag, value in {**hyperparameters, **args}.items()],
             upload_uri=step.store.uri_of(key),
-            workers=int(request.workers),
-            resources=resources,
-            policy=policy,
-            api=api,
-            main_file=step.model.source.main_file,
-            store_secret=step.model.store.secret_name,
-            registry_secret=step.model.registry_secret,
-            pod=pod,
         )
 
     ref = find_or_make(step.cluster, manifest_of)
     step.on_cancel(lambda: _discard(step, key))
     try:
-        finished = run_to_end(step, ref, policy)
+        finished = run_to_end(step, ref, training.policy)
     except ClusterError:
         raise  # the work goes on unseen, and what it stores belongs to the next try
     except Exception:
@@ -165,19 +141,12 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
         model_uri=step.store.uri_of(key) if uploaded else None,
         image=image,
         workload=finished.resource,
-        hyperparameters=hyperparameters,
-        args=args,
+        hyperparameters=dict(training.hyperparameters),
+        args=dict(training.args),
         metrics=_metrics(step, key, finished),
         log_tail=finished.log_tail,
     )
     return outcome, revision
-
-
-def _api(step: Step, policy: PolicySpec) -> TrainingForm:
-    """Returns whose training jobs the cluster is asked for; what needs none asks for nothing."""
-    framework = ModelFramework.of(step.model.identity.framework)
-    installed = None if framework.job_kind == "Job" else step.cluster.training_kinds()
-    return training_form(framework, policy.training_api, installed)
 
 
 def _discard(step: Step, key: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -82,13 +82,16 @@ def find_or_make(cluster: Cluster, manifest_of: Callable[[int], Mapping[str, Any
     raise WorkloadLostError(f"{ref} failed {_ATTEMPTS} times.", resource=str(ref))
 
 
-def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
+def run_to_end(
+    step: Step, ref: ResourceRef, policy: PolicySpec, before: Collection[str] = ()
+) -> Finished:
     """Waits for a workload, relaying its log.
 
     Args:
         step: The step that it belongs to; a cancelled run deletes the workload.
         ref: The workload.
         policy: Its timeout, and what becomes of it afterwards.
+        before: Containers before the main one whose logs are relayed, too.
 
     Raises:
         WorkloadDeploymentError: It can't be started.
@@ -96,13 +99,13 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     """
     cluster = step.cluster
     step.on_cancel(lambda: cluster.delete(ref))
-    relay = LogRelay(cluster)
+    relay = LogRelay(cluster, before)
     lookout = Lookout(policy.timeout_seconds, GracePeriods(policy.pending_seconds))
 
     def over(workload: Manifest, pods: Sequence[Manifest]) -> bool:
         if verdict_of(workload).phase is not Phase.ACTIVE:
             return True
-        relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
+        relay.follow(chief_of(pods))
         _look(cluster, lookout, workload, pods, relay)
         return False
 
@@ -119,7 +122,7 @@ def run_to_end(step: Step, ref: ResourceRef, policy: PolicySpec) -> Finished:
     left = [str(pod["metadata"]["name"]) for pod in pods if not is_over(pod)]
     if left:
         print(f"warning: {ref} is over, but {', '.join(left)} runs on; delete {ref} to end that.")
-    relay.follow([pod for pod in chief_of(pods) if _has_log(pod)])
+    relay.follow(chief_of(pods))
     relay.finish()
     failed = _error_of(cluster, workload, pods, relay)
     if policy.force_cleanup:
@@ -198,10 +201,6 @@ def _tail_of(
     name = guilty["metadata"]["name"]
     print(f"--- the end of the log of {name}:\n{tail}\n---", flush=True)
     return tail
-
-
-def _has_log(pod: Manifest) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Running", "Succeeded", "Failed")
 
 
 def _deleted(ref: ResourceRef, relay: LogRelay) -> WorkloadLostError:

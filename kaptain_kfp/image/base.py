@@ -19,13 +19,30 @@ class Images(ABC):
         """Returns the image of that name if it has that content, else None."""
 
     @abstractmethod
-    def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
+    def reference(self, name: str, digest: str) -> str:
+        """Returns what workloads run: the repository of a name, with the digest of an image.
+
+        Args:
+            name: Repository with tag.
+            digest: ``sha256:`` and 64 hex digits.
+        """
+
+    @abstractmethod
+    def build(
+        self,
+        model: ModelSpec,
+        store: Store,
+        log: Callable[[str], None],
+        *,
+        refresh_base: bool = False,
+    ) -> BuiltImage:
         """Makes sure that a model's image is there.
 
         Args:
             model: What to build.
             store: Where its sources lie.
             log: Gets a line for each step, and the output of the installation.
+            refresh_base: Whether to look what the name of its base stands for by now.
 
         Raises:
             ImageBuildException: It can't be built; nothing half-made is left behind.

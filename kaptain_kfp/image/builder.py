@@ -7,8 +7,15 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
-from kaptain_kfp.exceptions import ImageBuildException, ImageNotFoundError, RegistryError
+from kaptain_kfp.exceptions import (
+    ImageBuildException,
+    ImageNotFoundError,
+    ModelValidationException,
+    RegistryError,
+)
+from kaptain_kfp.image.layer_cache import KeptLayer
 from kaptain_kfp.image.layers.config import (
     LABEL_BASE_DIGEST,
     LABEL_BASE_NAME,
@@ -27,21 +34,48 @@ from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
 
-__all__ = ["Recipe", "build_image", "find_image"]
+__all__ = ["AnyRecipe", "NewLayer", "Recipe", "build_image", "find_image"]
 
 Log = Callable[[str], None]
+
+NewLayer: TypeAlias = LayerPlan | KeptLayer | Layer
+"""A layer that is to be packed, one that is packed already, or one that the repository has."""
+
+
+class AnyRecipe(Protocol):
+    """What is built: layers, and a configuration, on top of a base."""
+
+    @property
+    def image(self) -> ImageSpec:
+        """Its name, its base and its checksum."""
+
+    @property
+    def platform(self) -> Platform:
+        """What it runs on."""
+
+    @property
+    def compression(self) -> Compression:
+        """How the new layers are packed."""
+
+    @property
+    def layers(self) -> Callable[[RemoteImage, Path], Sequence[NewLayer]]:
+        """Returns the new layers, see `Recipe`."""
+
+    def config(self, base: RemoteImage, layers: Sequence[Layer], created: str) -> dict[str, Any]:
+        """Returns the image's configuration, with the labels of `base_labels`."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an image is made of.
+    """What the image of a model is made of.
 
     Attributes:
         image: Its name, its base and its checksum.
         identity: The model that it is for.
         main_file: The script that is run, relative to the code folder.
-        layers: Returns the new layers, from the lowest to the topmost, for the base that was found;
-            called only if something is to be built.
+        layers: Returns the new layers, from the lowest to the topmost, for the base that was found,
+            and with a folder that is there until they are pushed; called only if something is to be
+            built.
         platform: What it runs on.
         compression: How the new layers are packed.
         environment: Variables to set in it.
@@ -50,10 +84,27 @@ class Recipe:
     image: ImageSpec
     identity: ModelIdentity
     main_file: str
-    layers: Callable[[RemoteImage], Sequence[LayerPlan]]
+    layers: Callable[[RemoteImage, Path], Sequence[NewLayer]]
     platform: Platform = field(default_factory=Platform)
     compression: Compression = Compression.GZIP
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def config(self, base: RemoteImage, layers: Sequence[Layer], created: str) -> dict[str, Any]:
+        """Returns the image's configuration."""
+        facts = ImageFacts(
+            main_file=self.main_file,
+            checksum=self.image.checksum,
+            model_id=self.identity.id,
+            title=self.identity.name,
+            version=self.identity.version,
+            framework=self.identity.framework,
+            framework_version=self.identity.framework_version,
+            base_name=self.image.base_image,
+            base_digest=base.resolved,
+        )
+        return image_config(
+            base.config, layers, facts, created=created, environment=self.environment
+        )
 
 
 def find_image(
@@ -81,11 +132,11 @@ def find_image(
     found = client.find(target)
     if found is None or not _is_current(found, image, platform or Platform()):
         return None
-    return _built(image, found.reference, built=False)
+    return _found(image, found)
 
 
 def build_image(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     client: RegistryClient,
     *,
     scratch: Path,
@@ -113,18 +164,20 @@ def build_image(
         ImageNotFoundError: There is no such base, or none for the platform.
         RegistryError: A registry refused, broke off again and again, or can't be reached.
         ImageBuildException: A layer can't be made.
+        ModelValidationException: A name isn't one, or the image would replace its own base.
     """
     image = recipe.image
     target = image_reference(image.name, registry_url)
+    _refuse_itself(image, target)
     found = client.find(target)
     current = found is not None and _is_current(found, image, recipe.platform)
     if found and current and not refresh_base:
         log(f"{image.name} is up to date.")
-        return _built(image, found.reference, built=False)
+        return _found(image, found)
     base = _find_base(recipe, client, None if refresh_base else found, log)
     if found and current and found.labels.get(LABEL_BASE_DIGEST) == base.resolved:
         log(f"{image.name} is up to date, and so is its base {image.base_image}.")
-        return _built(image, found.reference, built=False)
+        return _found(image, found)
     there = {layer.digest for layer in found.manifest.layers} if found else set()
     return _Build(recipe, client, target, base, there, log).run(scratch)
 
@@ -143,7 +196,7 @@ class _Build:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: AnyRecipe,
         client: RegistryClient,
         target: ImageReference,
         base: RemoteImage,
@@ -169,8 +222,19 @@ class _Build:
         return self._run(scratch)
 
     def _run(self, scratch: Path) -> BuiltImage:
-        # ours first: what is wrong with them shows before gigabytes travel
-        layers = [self._push_layer(plan, scratch) for plan in self._recipe.layers(self._base)]
+        try:
+            scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".build-", dir=scratch) as folder:
+                # ours first: what is wrong with them shows before gigabytes travel
+                wanted = self._recipe.layers(self._base, Path(folder))
+                layers = [self._push_layer(layer, Path(folder)) for layer in wanted]
+        except OSError as error:
+            raise ImageBuildException(
+                f"New layers can't be written to {scratch}: {error.strerror}.",
+                resource=str(scratch),
+                reason="ScratchUnusable",
+                hint="Check the space and the permissions there, then build again.",
+            ) from error
         self._copy_base()
         family = self._base.manifest.family
         manifest = Manifest(
@@ -179,26 +243,29 @@ class _Build:
             (*self._base.manifest.layers, *(layer.descriptor for layer in layers)),
         )
         digest = self._client.push_manifest(self._target, manifest)
-        built = _built(self._recipe.image, self._target.at(digest), built=True)
         self._log(f"{self._target} is pushed: {digest}")
-        return built
+        image = self._recipe.image
+        return BuiltImage(
+            name=image.name,
+            reference=str(self._target.at(digest)),
+            checksum=image.checksum,
+            built=True,
+            base=_pinned(image.base_image, self._base.resolved),
+        )
 
-    def _push_layer(self, plan: LayerPlan, scratch: Path) -> Layer:
-        try:
-            scratch.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".layer-", dir=scratch) as folder:
-                file = Path(folder) / "blob"
-                layer = self._write(plan, file)
-                sent = layer.descriptor.digest not in self._there and self._client.push_blob(
-                    self._target, layer.descriptor, file_source(file)
-                )
-        except OSError as error:
-            raise ImageBuildException(
-                f"The layer {plan.created_by!r} can't be written to {scratch}: {error.strerror}.",
-                resource=str(scratch),
-                reason="ScratchUnusable",
-                hint="Check the space and the permissions there, then build again.",
-            ) from error
+    def _push_layer(self, wanted: NewLayer, scratch: Path) -> Layer:
+        if isinstance(wanted, Layer):
+            self._log(f"Layer with {wanted.created_by}: kept in the registry.")
+            return wanted
+        file = scratch / "layer"
+        if isinstance(wanted, KeptLayer):
+            layer, blob = wanted.of(self._base.manifest.family), wanted.blob
+        else:
+            layer, blob = self._write(wanted, file), file
+        sent = layer.descriptor.digest not in self._there and self._client.push_blob(
+            self._target, layer.descriptor, file_source(blob)
+        )
+        file.unlink(missing_ok=True)
         what = f"{layer.descriptor.size:,} bytes sent" if sent else "is there already"
         self._log(f"Layer with {layer.created_by}: {what}.")
         return layer
@@ -231,33 +298,15 @@ class _Build:
         self._log(f"Base {self._recipe.image.base_image} ({self._base.resolved}): {how}.")
 
     def _push_config(self, layers: Sequence[Layer], media_type: str) -> Descriptor:
-        image, identity = self._recipe.image, self._recipe.identity
-        facts = ImageFacts(
-            main_file=self._recipe.main_file,
-            checksum=image.checksum,
-            model_id=identity.id,
-            title=identity.name,
-            version=identity.version,
-            framework=identity.framework,
-            framework_version=identity.framework_version,
-            base_name=image.base_image,
-            base_digest=self._base.resolved,
-        )
-        config = image_config(
-            self._base.config,
-            layers,
-            facts,
-            created=creation_time(self._base.config, os.environ),
-            environment=self._recipe.environment,
-        )
-        content = canonical_json(config)
+        created = creation_time(self._base.config, os.environ)
+        content = canonical_json(self._recipe.config(self._base, layers, created))
         descriptor = Descriptor(media_type, sha256_digest(content), len(content))
         self._client.push_blob(self._target, descriptor, bytes_source(content))
         return descriptor
 
 
 def _find_base(
-    recipe: Recipe, client: RegistryClient, found: RemoteImage | None, log: Log
+    recipe: AnyRecipe, client: RegistryClient, found: RemoteImage | None, log: Log
 ) -> RemoteImage:
     """Returns the base: the one of the last build under this name, where that is still there."""
     name = recipe.image.base_image
@@ -272,12 +321,31 @@ def _find_base(
     return client.image(asked, recipe.platform)
 
 
+def _refuse_itself(image: ImageSpec, target: ImageReference) -> None:
+    base = image_reference(image.base_image, field="base_image")
+    if (base.name, base.selector) == (target.name, target.selector):
+        raise ModelValidationException(
+            f"image_name: {image.name!r} is the base image itself, which would be replaced.",
+            reason="ImageIsBase",
+            hint="Choose another image_name, or name the base image by its digest.",
+        )
+
+
 def _is_current(found: RemoteImage, image: ImageSpec, platform: Platform) -> bool:
     same = found.labels.get(LABEL_CHECKSUM) == image.checksum
     return same and found.platform.fits(Platform(platform.os, platform.architecture))
 
 
-def _built(image: ImageSpec, reference: ImageReference, *, built: bool) -> BuiltImage:
+def _found(image: ImageSpec, found: RemoteImage) -> BuiltImage:
+    name, digest = (found.labels.get(label) for label in (LABEL_BASE_NAME, LABEL_BASE_DIGEST))
     return BuiltImage(
-        name=image.name, reference=str(reference), checksum=image.checksum, built=built
+        name=image.name,
+        reference=str(found.reference),
+        checksum=image.checksum,
+        built=False,
+        base=_pinned(name, digest) if name and digest else None,
     )
+
+
+def _pinned(name: str, digest: str) -> str:
+    return f"{name.partition('@')[0]}@{digest}"

@@ -61,9 +61,20 @@ class LocalImages(Images):
         digest = _digest(checksum)
         if digest_of_name(self._home, name) != digest or not self._is_complete(digest):
             return None
-        return _built(name, checksum, digest, built=False)
+        return self._built(name, checksum, digest, built=False)
 
-    def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
+    def reference(self, name: str, digest: str) -> str:
+        """Returns the reference of an image; on this machine there is no registry in it."""
+        return f"{parse_image_name(name).repository}@{digest}"
+
+    def build(
+        self,
+        model: ModelSpec,
+        store: Store,
+        log: Callable[[str], None],
+        *,
+        refresh_base: bool = False,
+    ) -> BuiltImage:
         """Builds the model's image, unless it is there.
 
         Of several builders of one image one does the work, and the others wait for it. What was
@@ -73,6 +84,7 @@ class LocalImages(Images):
             model: What to build.
             store: Where its sources lie.
             log: Gets a line for each step, and the output of the installation.
+            refresh_base: Makes no difference, which is said: there is no base.
 
         Raises:
             ImageBuildException: The sources are damaged, or the requirements can't be installed;
@@ -80,6 +92,8 @@ class LocalImages(Images):
             StoreError: The sources can't be read.
         """
         name, checksum = model.image.name, model.image.checksum
+        if refresh_base:
+            log(f"Images of this machine have no base: {model.image.base_image} isn't looked at.")
         if found := self.find(name, checksum):
             log(f"{name} is up to date.")
             return found
@@ -137,7 +151,11 @@ class LocalImages(Images):
                 self._make(model, digest, store, log, descriptor)
             _write_json(name_file(self._home, name), {"name": name, "digest": digest})
         log(f"{name} is built." if made else f"{name} is the same as an image built before.")
-        return _built(name, checksum, digest, built=made)
+        return self._built(name, checksum, digest, built=made)
+
+    def _built(self, name: str, checksum: str, digest: str, *, built: bool) -> BuiltImage:
+        reference = self.reference(name, f"sha256:{digest}")
+        return BuiltImage(name=name, reference=reference, checksum=checksum, built=built)
 
     def _make(
         self,
@@ -240,11 +258,6 @@ def _card(model: ModelSpec, digest: str, needs_venv: bool) -> dict[str, Any]:
         "framework_version": model.identity.framework_version,
         "created": datetime.now(timezone.utc).isoformat(),
     }
-
-
-def _built(name: str, checksum: str, digest: str, *, built: bool) -> BuiltImage:
-    reference = f"{parse_image_name(name).repository}@sha256:{digest}"
-    return BuiltImage(name=name, reference=reference, checksum=checksum, built=built)
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import re
 import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import takewhile
 from pathlib import Path
 
 from kaptain_kfp.exceptions import ImageBuildException
@@ -35,8 +35,9 @@ _CULPRITS = tuple(
 )
 _NOTHING = re.compile(r"No matching distribution found for (.+?)(?: \(from .*)?$")
 _NONE_HERE = "no matching distributions available for your environment"
+_ASKED = "The user requested"
 _DEPENDS = re.compile(
-    r"\s*\S+ \S+ depends on (?P<name>[\w.-]+)(?:\[[^]]*\])?(?P<versions>[^;]*?)(?:;.*)?"
+    r"\s*(?P<by>\S+) \S+ depends on (?P<name>[\w.-]+)(?:\[[^]]*\])?(?P<versions>[^;]*?)(?:;.*)?"
 )
 # Set in many notebook images; each would lead pip past the virtual environment.
 _MISLEADING = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PYTHONHOME")
@@ -107,20 +108,31 @@ def culprit(lines: Sequence[str]) -> str | None:
     return next(names, None)
 
 
-def missing(lines: Sequence[str]) -> str | None:
-    """Returns the requirement of which pip says that nothing fits here, None if there is none.
+def missing(lines: Sequence[str]) -> list[str]:
+    """Returns the requirements of which pip says that nothing fits here, the likeliest first.
 
-    Where many versions of another package need it, pip takes that for a conflict between those.
+    Where all versions of one package need something that doesn't fit, pip takes that for a
+    conflict between those versions; newer ones add what nothing fits.
     """
     for line in lines:
         if match := _NOTHING.search(line):
-            return match[1].strip()
-    for before, name in pairwise(map(str.strip, lines)):
-        if _NONE_HERE in before:
-            needs = filter(None, map(_DEPENDS.fullmatch, lines))
-            versions = (need["versions"] for need in needs if need["name"] == name)
-            return name + next(versions, "").replace(" and ", ",")
-    return None
+            return [match[1].strip()]
+    needs = [match for line in lines if (match := _DEPENDS.fullmatch(line))]
+    found: dict[str, str] = {}
+    for need in needs:
+        found.setdefault(need["name"], need["name"] + need["versions"].replace(" and ", ","))
+    if told := _told(lines):
+        return [found.get(name, name) for name in told]
+    alone = len({need["by"] for need in needs}) == 1 and not any(_ASKED in line for line in lines)
+    return list(found.values()) if alone else []
+
+
+def _told(lines: Sequence[str]) -> list[str]:
+    """Returns the names in pip's list of what nothing fits."""
+    start = next((number for number, line in enumerate(lines, 1) if _NONE_HERE in line), None)
+    if start is None:
+        return []
+    return [line.strip() for line in takewhile(str.strip, lines[start:])]
 
 
 def mask(text: str) -> str:

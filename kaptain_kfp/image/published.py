@@ -1,26 +1,19 @@
-"""Images in a registry: found there, and built on top of their base without ever unpacking it."""
+"""The images of the registry that a configuration names."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kaptain_kfp.config import Config
 from kaptain_kfp.image.base import Images
-from kaptain_kfp.image.builder import Recipe, build_image, find_image
-from kaptain_kfp.image.layers.code import code_layer
-from kaptain_kfp.image.layers.helpers import helpers_layer
-from kaptain_kfp.image.layers.packages import requirements_layer
-from kaptain_kfp.image.layers.tar import LayerPlan
+from kaptain_kfp.image.publisher import Publisher
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.configured import registry_client
-from kaptain_kfp.image.registry.images import RemoteImage
-from kaptain_kfp.image.requirements import has_requirements
-from kaptain_kfp.image.sources import collect, unpack
-from kaptain_kfp.image.wheel_target import wheel_target
-from kaptain_kfp.image.wheels import install_wheels
+from kaptain_kfp.image.registry.names import image_reference
 from kaptain_kfp.manifests.secret import REGISTRY_ENTRIES
 from kaptain_kfp.platform.config.certificates import DockerRegistryCertificateProvider
 from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
@@ -31,21 +24,24 @@ __all__ = ["PublishedImages"]
 
 
 class PublishedImages(Images):
-    """The images of the registry that a configuration names.
+    """The images of a registry, as a notebook and as a step see them.
 
     Args:
         config: Its `docker_registry_url` is the registry of images whose names have none.
-        refresh_base: Whether a build looks what the name of its base stands for by now.
+        **settings: Further arguments of `Publisher`.
     """
 
-    def __init__(self, config: Config, *, refresh_base: bool = False) -> None:
+    def __init__(self, config: Config, **settings: Any) -> None:
         self._config = config
-        self._url = config.docker_registry_url
-        self._refresh_base = refresh_base
+        self._settings = settings
 
     @classmethod
-    def of_step(cls, environment: Mapping[str, str]) -> PublishedImages:
+    def of_step(cls, environment: Mapping[str, str], **settings: Any) -> PublishedImages:
         """Returns the images as a step sees them: by the variables of the registry's Secret.
+
+        Args:
+            environment: The step's.
+            **settings: Further arguments of `Publisher`.
 
         Raises:
             ConfigurationError: One of them can't be used.
@@ -58,8 +54,10 @@ class PublishedImages(Images):
             docker_registry_certificate_provider=(
                 DockerRegistryCertificateProvider(ca) if ca else None
             ),
+            # A pod's own disk; its user often has no home.
+            home=Path(tempfile.gettempdir(), "kaptain"),
         )
-        return cls(config)
+        return cls(config, **settings)
 
     def find(self, name: str, checksum: str) -> BuiltImage | None:
         """Returns the image if the registry has it under that name, with that content.
@@ -71,57 +69,32 @@ class PublishedImages(Images):
         Raises:
             RegistryError: The registry refused, or can't be reached.
         """
-        # What it is built on makes no difference to what is looked for.
-        wanted = ImageSpec(name=name, base_image=name, checksum=checksum)
-        with self._client(name) as client:
-            return find_image(wanted, client, registry_url=self._url)
+        with self._publisher(name) as publisher:
+            # What it is built on makes no difference to what is looked for.
+            return publisher.find(ImageSpec(name=name, base_image=name, checksum=checksum))
 
-    def build(self, model: ModelSpec, store: Store, log: Callable[[str], None]) -> BuiltImage:
+    def reference(self, name: str, digest: str) -> str:
+        """Returns the reference of an image with its registry."""
+        return str(image_reference(name, self._config.docker_registry_url).at(digest))
+
+    def build(
+        self,
+        model: ModelSpec,
+        store: Store,
+        log: Callable[[str], None],
+        *,
+        refresh_base: bool = False,
+    ) -> BuiltImage:
         """Builds a model's image and pushes it, unless it is there."""
-        with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            client = stack.enter_context(self._client(model.image.name))
-            recipe = Recipe(
-                image=model.image,
-                identity=model.identity,
-                main_file=model.source.main_file,
-                layers=lambda base: _layers(model, store, base, scratch, log),
-            )
-            return build_image(
-                recipe,
-                client,
-                scratch=scratch,
-                log=log,
-                registry_url=self._url,
-                refresh_base=self._refresh_base,
-            )
+        with self._publisher(model.image.name) as publisher:
+            return publisher.build(model, store, log, refresh_base=refresh_base)
 
-    def _client(self, name: str) -> RegistryClient:
+    def client(self, name: str) -> RegistryClient:
+        """Returns a client with the right to push an image of that name."""
         return registry_client(self._config, name)
 
-
-def _layers(
-    model: ModelSpec,
-    store: Store,
-    base: RemoteImage,
-    scratch: Path,
-    log: Callable[[str], None],
-) -> Sequence[LayerPlan]:
-    """Returns the layers above the base's, those that change least the lowest."""
-    source = model.source
-    code = scratch / "code"
-    unpack(store, model.identity.id, source, code)
-    found = collect(
-        code, source.main_file, [entry.path for entry in source.entries], source.requirements
-    )
-    plans = [helpers_layer()]
-    listed = code / source.requirements if source.requirements else None
-    if listed is None or not has_requirements(listed):
-        return [*plans, code_layer(found)]
-    target = wheel_target(base.config, base.platform)
-    installed = install_wheels(listed, code, target, scratch / "installed", log)
-    return [
-        *plans,
-        requirements_layer(installed.packages),
-        code_layer(found, packages=installed.local),
-    ]
+    @contextmanager
+    def _publisher(self, name: str) -> Iterator[Publisher]:
+        with self.client(name) as client:
+            url = self._config.docker_registry_url
+            yield Publisher(client, self._config.home, registry_url=url, **self._settings)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image.pip_process import mask
 
 __all__ = ["LocalProject", "Requirements", "has_requirements", "read_requirements"]
 
@@ -16,6 +17,7 @@ _COMMENT = re.compile(r"(^|\s+)#.*$")
 _INCLUDE = re.compile(r"(?:-r|--requirement)(?:\s*=\s*|\s*)(?P<file>\S.*)")
 _CONSTRAINT = re.compile(r"(?:-c|--constraint)(?:\s*=\s*|\s*)(?P<file>\S.*)")
 _EDITABLE = re.compile(r"(?:-e|--editable)(?:\s*=\s*|\s*)(?P<target>\S.*)")
+_FIND_LINKS = re.compile(r"(?:-f|--find-links)(?:\s*=\s*|\s*)(?P<place>\S.*)")
 _VERSION_CONTROL = re.compile(r"(?:^|@\s*)(?:git|hg|svn|bzr)(?:\+|://)")
 _DIRECT = re.compile(r"[A-Za-z0-9][\w.-]*(?P<extras>\[[^]]*\])?\s*@\s*(?P<url>\S+)")
 _ARCHIVE = re.compile(r"\S+\.(?:whl|zip|tar\.gz|tgz|tar\.bz2)")
@@ -107,12 +109,12 @@ class _Reader:
             if match := pattern.fullmatch(line):
                 if "://" in match["file"]:
                     hint = "Save what is there beside the file, and name that"
-                    raise _refused(file, f"includes the URL {match['file']!r}", hint)
+                    raise _refused(file, f"includes the URL {mask(match['file'])!r}", hint)
                 self.read(file.parent / match["file"], around, target)
                 return
         editable = _EDITABLE.fullmatch(line)
         if not editable and line.startswith("-"):
-            self.options.append(line)
+            self.options.append(_absolute(line, file.parent))
             return
         wanted = editable["target"] if editable else line
         if _VERSION_CONTROL.search(wanted):
@@ -129,6 +131,14 @@ def _lines(text: str) -> Iterator[str]:
     for line in joined.splitlines():
         if kept := _COMMENT.sub("", line).strip():
             yield kept
+
+
+def _absolute(option: str, folder: Path) -> str:
+    """Makes absolute what an option names beside its file, as other options name no files."""
+    match = _FIND_LINKS.fullmatch(option)
+    if match and "://" not in match["place"] and (folder / match["place"]).exists():
+        return f"--find-links {folder.absolute() / match['place']}"
+    return option
 
 
 def _project(wanted: str) -> LocalProject | None:

@@ -15,7 +15,15 @@ from kaptain_kfp.image.walk import SKIPPED, list_files, locate
 from kaptain_kfp.specs import SourceEntry, SourceSpec
 from kaptain_kfp.store.base import Store
 
-__all__ = ["Source", "Sources", "collect", "digest_sources", "unpack", "upload_sources"]
+__all__ = [
+    "Source",
+    "Sources",
+    "collect",
+    "digest_sources",
+    "stored_sources",
+    "unpack",
+    "upload_sources",
+]
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,30 @@ def upload_sources(
         size = store.size(key)
         if size is None:
             size = _upload(source, digest, store, key)
+        entries.append(SourceEntry(path=source.path, digest=digest, size=size))
+    return SourceSpec(
+        main_file=sources.main_file, requirements=sources.requirements, entries=tuple(entries)
+    )
+
+
+def stored_sources(
+    sources: Sources, store: Store | None, model_id: str, digests: Mapping[str, str]
+) -> SourceSpec:
+    """Returns what `upload_sources` would; nothing is sent, and what isn't there has no size.
+
+    Args:
+        sources: The training code.
+        store: Where it would be put; None where it can't be asked.
+        model_id: The model that it belongs to.
+        digests: What `digest_sources` returned.
+
+    Raises:
+        StoreError: The store can't be read.
+    """
+    entries = []
+    for source in sources.entries:
+        digest = digests[source.path]
+        size = None if store is None else store.size(_key(model_id, digest))
         entries.append(SourceEntry(path=source.path, digest=digest, size=size))
     return SourceSpec(
         main_file=sources.main_file, requirements=sources.requirements, entries=tuple(entries)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import venv
@@ -44,10 +45,15 @@ from pip._vendor.packaging import markers
 target, known = json.loads(sys.argv.pop(1)), markers.default_environment
 markers.default_environment = lambda: {**known(), **target}
 from pip._internal.cli.main import main
+from pip._internal.cli.req_command import RequirementCommand as command
+resolver = command.make_resolver
+command.make_resolver = classmethod(lambda _, **given: resolver(
+    **{"py_version_info": given["options"].python_version, **given}))
 sys.exit(main())
 """
-"""pip with the markers of the target: its options change the tags of wheels only, so that it would
-leave out what this machine doesn't need, e.g. everything for Linux on a Mac."""
+"""pip with the markers of the target, and in older ones also its Python: their options change the
+tags of wheels only, so that what this machine doesn't need would be left out, e.g. everything for
+Linux on a Mac."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,32 @@ def install_wheels(
     """
     asked = read_requirements(requirements)
     _refuse_clones(asked, requirements.name)
+    try:
+        return _install_wheels(requirements, asked, code, target, folder, log, exclude)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ImageBuildException(
+            f"{requirements.name} can't be installed in {folder.parent}: {error}.",
+            resource=requirements.name,
+            reason="RequirementsFailed",
+            hint=f"Check the space and the permissions there, and that {sys.executable} has pip.",
+        ) from error
+
+
+def frameworks_among(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns the big frameworks among the normalised names of packages, sorted."""
+    found = (name for name in names if name in _FRAMEWORKS or name.startswith("nvidia-"))
+    return tuple(sorted(found))
+
+
+def _install_wheels(
+    requirements: Path,
+    asked: Requirements,
+    code: Path,
+    target: WheelTarget,
+    folder: Path,
+    log: Log,
+    exclude: Iterable[str],
+) -> Installed:
     left_out = frozenset(canonicalize_name(name) for name in exclude)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".wheels-", dir=folder.parent) as scratch:
@@ -121,12 +153,6 @@ def install_wheels(
         resolution.excluded,
         frameworks,
     )
-
-
-def frameworks_among(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the big frameworks among the normalised names of packages, sorted."""
-    found = (name for name in names if name in _FRAMEWORKS or name.startswith("nvidia-"))
-    return tuple(sorted(found))
 
 
 class _Work:
@@ -169,12 +195,11 @@ class _Work:
             )
             if not returned:
                 return parse_report(json.loads(report.read_bytes()))
-            blamed = missing(said)
-            name = _name(blamed)
-            if blamed is None or name is None or name in tried:
+            untried = [line for line in missing(said) if _name(line) not in tried]
+            tried.update(map(_name, untried))
+            # Of several, one may be what keeps another from being needed.
+            if not any(self._build_missing(line, asked.options) for line in untried):
                 raise failure(self._name, said)
-            tried.add(name)
-            self._build_missing(blamed, name, asked.options, said)
 
     def install(
         self, asked: Requirements, resolution: Resolution, local: Sequence[str], done: Path
@@ -212,27 +237,37 @@ class _Work:
         file.write_text("\n".join([*kept, *lines]) + "\n", encoding="utf-8")
         return file
 
-    def _build_missing(
-        self, requirement: str, name: str, options: Sequence[str], before: Sequence[str]
-    ) -> None:
-        """Builds a requirement for which pip found no wheel, as it said `before`."""
+    def _build_missing(self, requirement: str, options: Sequence[str]) -> bool:
+        """Builds a requirement for which pip found no wheel; False if there are no sources."""
+        name = _name(requirement)
         self._log(f"{requirement} has no wheel that fits; building it from its sources.")
         index = self._list(f"build-{name}", options, [requirement])
-        pip = [str(self._python), "-m", "pip", "wheel", *QUIET, "--no-deps"]
+        pip = [str(self._python), "-m", "pip", "wheel", "--use-pep517", *QUIET, "--no-deps"]
         place = [f"--no-binary={name}", "-w", str(self._built), "-r", str(index)]
         returned, tail = run([*pip, *place], self._code, self._log)
         if returned and any("No matching distribution found" in line for line in tail):
-            raise failure(self._name, before)
+            return False
         if returned:
             raise self._no_wheel(requirement, "building one from its sources fails", tail)
         for file in self._built.iterdir():
             self._check_pure(requirement, file)
+        return True
 
     def _build(self, requirement: str, what: Path, place: Path) -> Path:
         """Builds the wheel of a project or an archive; returns it, or a copy of what is one."""
         if what.suffix == ".whl" and what.is_file():
             return Path(shutil.copy(what, place))
-        pip = [str(self._python), "-m", "pip", "wheel", *QUIET, "--no-deps", "-w", str(place)]
+        pip = [
+            str(self._python),
+            "-m",
+            "pip",
+            "wheel",
+            "--use-pep517",
+            *QUIET,
+            "--no-deps",
+            "-w",
+            str(place),
+        ]
         returned, tail = run([*pip, str(what)], self._code, self._log)
         if returned:
             raise self._no_wheel(requirement, "building one fails", tail)
@@ -285,11 +320,11 @@ def _warning(frameworks: Sequence[str]) -> str:
     )
 
 
-def _name(requirement: str | None) -> str | None:
+def _name(requirement: str) -> str:
     try:
-        return canonicalize_name(Requirement(requirement or "").name)
+        return canonicalize_name(Requirement(requirement).name)
     except InvalidRequirement:
-        return None
+        return requirement
 
 
 def _is_pure(name: str) -> bool:

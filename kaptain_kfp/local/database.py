@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from kaptain_kfp.exceptions import ClusterError, ClusterUnavailableError
 
-__all__ = ["Database", "on_network"]
+__all__ = ["NEWEST_SCHEMA", "Database", "on_network"]
 
-_SCHEMA_VERSION = 1
+NEWEST_SCHEMA = 1
 _BUSY_SECONDS = 30.0
 _LONGEST_KEPT_WAL = 16 << 20
 _NETWORK_FILE_SYSTEMS = (
@@ -178,7 +178,7 @@ class Database:
         try:
             with closing(_connect(draft)) as connection:
                 connection.executescript(
-                    f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
+                    f"BEGIN; {_SCHEMA} PRAGMA user_version = {NEWEST_SCHEMA}; COMMIT;"
                 )
             with self._alone():
                 if not self.path.exists():
@@ -191,14 +191,14 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > _SCHEMA_VERSION:
+        if version > NEWEST_SCHEMA:
             raise ClusterError(
                 f"{self.path} was written by a newer version of kaptain-kfp.",
                 resource=str(self.path),
                 reason="NewerVersion",
                 hint="Upgrade the package, or use another home (KAPTAIN_HOME).",
             )
-        if version < _SCHEMA_VERSION:
+        if version < NEWEST_SCHEMA:
             raise sqlite3.DatabaseError("it has no schema")
         wanted = "delete" if on_network(self.home) else "wal"
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != wanted:

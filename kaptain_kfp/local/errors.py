@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kaptain_kfp.exceptions import (
+    AdmissionDeniedError,
     ClusterError,
     ObjectConflictError,
     ObjectExistsError,
@@ -74,9 +75,9 @@ def exists(kind: Kind, name: str) -> ObjectExistsError:
     )
 
 
-def forbidden(kind: Kind, name: str, why: str) -> ClusterError:
+def forbidden(kind: Kind, name: str, why: str) -> AdmissionDeniedError:
     """Its namespace doesn't allow the object."""
-    return ClusterError(
+    return AdmissionDeniedError(
         f'{kind.resource} "{name}" is forbidden: {why}',
         resource=f"{kind.kind}/{name}",
         reason="Forbidden",

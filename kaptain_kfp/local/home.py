@@ -48,9 +48,16 @@ class Home:
         """Returns the folder of one pod."""
         return self.pods / uid
 
-    def pod_log(self, uid: str) -> Path:
-        """Returns the log file of one pod."""
-        return self.pods / uid / "log"
+    def pod_log(self, uid: str, container: str | None = None) -> Path:
+        """Returns the log file of one pod.
+
+        Args:
+            uid: The pod's.
+            container: One of those that run before its main container, if it has any; all others
+                write into the pod's own file.
+        """
+        own = self.pods / uid / f"log-{container}"
+        return own if container and own.exists() else self.pods / uid / "log"
 
     def run(self, run_id: str) -> Path:
         """Returns the folder of one pipeline run."""

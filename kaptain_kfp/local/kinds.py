@@ -67,6 +67,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("v1", "Event", "events", status_subresource=False, fields=_EVENT_FIELDS),
     Kind("batch/v1", "Job", "jobs"),
     Kind("coordination.k8s.io/v1", "Lease", "leases", status_subresource=False),
+    Kind("rbac.authorization.k8s.io/v1", "Role", "roles", status_subresource=False),
+    Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings", status_subresource=False),
     Kind("kubeflow.org/v1", "TFJob", "tfjobs", custom=True),
     Kind("kubeflow.org/v1", "PyTorchJob", "pytorchjobs", custom=True),
     Kind("trainer.kubeflow.org/v1alpha1", "TrainJob", "trainjobs", custom=True),
@@ -74,6 +76,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("kubeflow.org/v1beta1", "Suggestion", "suggestions", custom=True),
     Kind("kubeflow.org/v1beta1", "Trial", "trials", custom=True),
     Kind("serving.kserve.io/v1beta1", "InferenceService", "inferenceservices", custom=True),
+    Kind("argoproj.io/v1alpha1", "Workflow", "workflows", custom=True),
     Kind("kaptain-kfp.io/v1", "Run", "runs", custom=True),
     Kind("kaptain-kfp.io/v1", "RecurringRun", "recurringruns", custom=True),
     # what Kubeflow Pipelines keeps beside runs; Katib has an Experiment of its own

@@ -40,7 +40,7 @@ from .controllers import EventNote, Manifest
 from .events import write_event
 from .home import Home
 from .objects import Objects
-from .podfiles import PodFiles, uid_of_folder
+from .podfiles import Before, PodFiles, uid_of_folder
 from .podspec import ConfigurationTrouble, launch_of, refers_to
 from .processes import end_pod, end_pods, mark_of, marked, signal_pod
 
@@ -198,19 +198,26 @@ class Kubelet:
         files = self._files(uid)
         exited = files.exited()
         if exited is not None:
-            self._record_end(uid, pod, podstatus.ended(pod, exited, self._clock.now()))
+            status = podstatus.ended(pod, exited, self._clock.now())
+            status.update(podstatus.initialised(pod, files.initialised()))
+            self._record_end(uid, pod, status)
             return None
         if not files.begun():
             return self._start(uid, pod, files)
-        if _phase(pod) == "Pending":
-            started = files.started() or {"time": time.time()}
-            moment = datetime.fromtimestamp(started["time"]).astimezone()
-            self._write(pod, podstatus.running(pod, moment, self._clock.now()))
+        progress = self._progress(pod, files) if _phase(pod) == "Pending" else None
+        if progress is not None:
+            self._write(pod, progress)
         elif attend and not files.attended() and files.exited() is None:
             message = "The process was gone, and its watcher with it: killed, or machine restarted."
             self._record_end(uid, pod, podstatus.disrupted(pod, message, self._clock.now()))
             return None
         return _ATTENTION_SECONDS
+
+    def _progress(self, pod: Manifest, files: PodFiles) -> dict[str, Any] | None:
+        """Returns the status of a pod that was started, None where it says so already."""
+        started = files.started() or {"time": time.time()}
+        moment = datetime.fromtimestamp(started["time"]).astimezone()
+        return podstatus.progress(pod, moment, files.initialised(), self._clock.now())
 
     def _start(self, uid: str, pod: Manifest, files: PodFiles) -> float | None:
         """Goes the next step towards a process: machine, folder, shim."""
@@ -229,7 +236,16 @@ class Kubelet:
 
     def _prepare(self, pod: Manifest, files: PodFiles) -> None:
         """Makes the pod's folder; runs in a thread, since a copy of the code may take a while."""
-        image = refers_to(pod)
+        spec = pod["spec"]
+        before = [
+            self._resolved(container, pod, files) for container in spec.get("initContainers") or ()
+        ]
+        main = self._resolved(spec["containers"][0], pod, files)
+        files.prepare(main.launch, self._home.bells, main.source, before)
+
+    def _resolved(self, container: Mapping[str, Any], pod: Manifest, files: PodFiles) -> Before:
+        """Returns what to start for a container, whose image is here then."""
+        image = refers_to(container)
         built = None if image is None else self._image(image, pod)
         namespace = pod["metadata"]["namespace"]
         launch = launch_of(
@@ -239,8 +255,9 @@ class Kubelet:
             entrypoint=built.entrypoint if built else (),
             inherited=self._environment,
             image_environment=built.environment if built else {},
+            container=container,
         )
-        files.prepare(launch, self._home.bells, built.code if built else None)
+        return Before(str(container["name"]), launch, built.code if built else None)
 
     def _image(self, reference: str, pod: Manifest) -> images.LocalImage:
         """Returns an image that is here; pulls it where that is possible."""

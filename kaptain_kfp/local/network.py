@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import socket
 from collections.abc import Collection
+from random import Random
 
 from kaptain_kfp.exceptions import ClusterError
 
 __all__ = ["free_port"]
+
+_CHANCE = Random()
+"""Of its own: threads leave the numbers alone that a program seeds and draws."""
 
 _FIRST, _LAST = 20_000, 32_767
 """Below the ports that Linux gives to outgoing connections."""
@@ -26,7 +29,7 @@ def free_port(taken: Collection[int]) -> int:
         ClusterError: None was found.
     """
     for _ in range(_TRIES):
-        port = random.randint(_FIRST, _LAST)
+        port = _CHANCE.randint(_FIRST, _LAST)
         if port not in taken and _is_free(port):
             return port
     raise ClusterError(

@@ -1,7 +1,8 @@
 """One pod's folder: what is known of its process without asking anybody.
 
 The files are those of the shim (see `kaptain_kfp.local.shim`); this is the kubelet's side of them.
-Beside them, ``ending`` says by its time when the process was asked to end.
+Beside them, ``ending`` says by its time when the process was asked to end. Containers that run
+before the main one have a code folder and a log of their own.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,24 @@ from . import images, shim
 from .podspec import Launch
 from .processes import MARK_VARIABLE, mark_of
 
-__all__ = ["PodFiles", "uid_of_folder"]
+__all__ = ["Before", "PodFiles", "uid_of_folder"]
 
 _WITHDRAWN = ".gone"
+
+
+@dataclass(frozen=True)
+class Before:
+    """A container that runs before the main one.
+
+    Attributes:
+        container: Its name.
+        launch: What to start.
+        source: The code to give it a copy of; None for an empty folder.
+    """
+
+    container: str
+    launch: Launch
+    source: Path | None = None
 
 
 def uid_of_folder(folder: Path) -> str:
@@ -60,6 +77,13 @@ class PodFiles:
     def exited(self) -> Mapping[str, Any] | None:
         """Returns the shim's note of the end, or None."""
         return self._note("exit.json", "code", "signal", "started", "finished")
+
+    def initialised(self) -> list[Mapping[str, Any]]:
+        """Returns the shim's notes of the containers before the main one that have ended."""
+        found: list[Mapping[str, Any]] = []
+        while note := self._note(f"init-{len(found)}.json", "code", "started", "finished"):
+            found.append(note)
+        return found
 
     def _note(self, name: str, *numbers: str) -> Mapping[str, Any] | None:
         try:
@@ -106,13 +130,20 @@ class PodFiles:
         note.touch()
         os.utime(note, (moment, moment))
 
-    def prepare(self, launch: Launch, bells: Path, source: Path | None = None) -> None:
+    def prepare(
+        self,
+        launch: Launch,
+        bells: Path,
+        source: Path | None = None,
+        before: Sequence[Before] = (),
+    ) -> None:
         """Makes everything that the process needs; may be done again, until it was started.
 
         Args:
             launch: What to start.
             bells: Whom to wake.
             source: The code to give it a copy of; None for an empty folder.
+            before: What has to succeed before it is started.
 
         Raises:
             BlockingIOError: A shim is just about to start it.
@@ -123,29 +154,34 @@ class PodFiles:
             if self.begun():
                 return
             self.clear()
-            if source is None:
-                self.code.mkdir()
-            else:
-                images.clone(source, self.code)
-            for place in launch.folders:
-                place.mkdir(parents=True, exist_ok=True)
-            for path, content in launch.files.items():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _write_private(path, content)
-            self.log.touch(mode=0o600)
-            self._order(launch, bells)
+            orders = [
+                self._order(step.launch, step.source, f"-{step.container}") for step in before
+            ]
+            main = self._order(launch, source)
+            note = {**main, "bells": str(bells), "before": orders}
+            draft = self.folder / "launch.json.draft"
+            _write_private(draft, json.dumps(note).encode())
+            draft.replace(self.folder / "launch.json")
 
-    def _order(self, launch: Launch, bells: Path) -> None:
-        note = {
+    def _order(self, launch: Launch, source: Path | None, suffix: str = "") -> dict[str, Any]:
+        """Makes what one process needs; returns what the shim has to know of it."""
+        code, log = self.folder / f"code{suffix}", self.folder / f"log{suffix}"
+        if source is None:
+            code.mkdir()
+        else:
+            images.clone(source, code)
+        for place in launch.folders:
+            place.mkdir(parents=True, exist_ok=True)
+        for path, content in launch.files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_private(path, content)
+        log.touch(mode=0o600)
+        return {
             "command": list(launch.command),
             "environment": {**launch.environment, MARK_VARIABLE: self.mark},
-            "folder": str(self.code),
-            "log": str(self.log),
-            "bells": str(bells),
+            "folder": str(code),
+            "log": str(log),
         }
-        draft = self.folder / "launch.json.draft"
-        _write_private(draft, json.dumps(note).encode())
-        draft.replace(self.folder / "launch.json")
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -178,8 +214,8 @@ class PodFiles:
         Raises:
             OSError: Something can't be removed.
         """
-        for name in ("code", "volumes"):
-            _remove_tree(self.folder / name)
+        for place in (self.code, self.folder / "volumes", *self.folder.glob("code-*")):
+            _remove_tree(place)
         for note in (self.folder / "launch.json", *self.folder.glob("*.json.*")):  # and drafts
             with suppress(FileNotFoundError):
                 note.unlink()

@@ -73,8 +73,9 @@ def launch_of(
     entrypoint: tuple[str, ...],
     inherited: Mapping[str, str],
     image_environment: Mapping[str, str],
+    container: Mapping[str, Any] | None = None,
 ) -> Launch:
-    """Resolves the first container of a pod.
+    """Resolves a container of a pod.
 
     Args:
         pod: The manifest.
@@ -83,17 +84,18 @@ def launch_of(
         entrypoint: The image's, for containers without command.
         inherited: The machine's environment; filtered by `INHERITED`.
         image_environment: What the image sets.
+        container: Which of them; by default the first of those that do its work.
 
     Raises:
         ConfigurationTrouble: A Secret, ConfigMap, key, field or volume is missing; a variable,
             a word of the command or the CPU limit can't be what it says.
     """
-    container = pod["spec"]["containers"][0]
+    container = container or pod["spec"]["containers"][0]
     volumes = volumes_of(pod, container, folder / "volumes", lookup)
     environment = {name: value for name, value in inherited.items() if INHERITED.fullmatch(name)}
     environment.update(image_environment)
     environment.update(_threads(container))
-    environment.update(_devices(pod))
+    environment.update(_devices(pod, container))
     own = _environment(pod, container, lookup)
     environment.update({name: volumes.localise(value) for name, value in own.items()})
     # Expanded by the container's own variables only, as Kubernetes does, which knows no others.
@@ -104,9 +106,9 @@ def launch_of(
     return Launch(command, environment, volumes.files, volumes.folders)
 
 
-def refers_to(pod: Mapping[str, Any]) -> str | None:
-    """Returns the image whose code the pod runs, or None where it brings its own program."""
-    image = str(pod["spec"]["containers"][0].get("image", HOST_IMAGE))
+def refers_to(container: Mapping[str, Any]) -> str | None:
+    """Returns the image whose code a container runs, None where it brings its own program."""
+    image = str(container.get("image", HOST_IMAGE))
     return None if image == HOST_IMAGE else image
 
 
@@ -187,10 +189,10 @@ def _expand(text: str, environment: Mapping[str, str]) -> str:
     )
 
 
-def _devices(pod: Mapping[str, Any]) -> dict[str, str]:
+def _devices(pod: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
     """Shows a pod its own devices only; a pod that brings its own program isn't kept from any."""
     given = assigned(pod)
-    return {VISIBLE_VARIABLE: ",".join(given)} if given or refers_to(pod) else {}
+    return {VISIBLE_VARIABLE: ",".join(given)} if given or refers_to(container) else {}
 
 
 def _threads(container: Mapping[str, Any]) -> dict[str, str]:

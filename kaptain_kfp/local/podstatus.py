@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,9 @@ __all__ = [
     "disrupted",
     "disruption",
     "ended",
+    "initialised",
+    "initialising",
+    "progress",
     "rejected",
     "running",
     "scheduled",
@@ -20,6 +23,9 @@ __all__ = [
     "unschedulable",
     "waiting",
 ]
+
+
+_PENDING = {"waiting": {"reason": "PodInitializing"}}
 
 
 def scheduled(pod: Manifest, now: datetime) -> dict[str, Any]:
@@ -79,6 +85,66 @@ def running(pod: Manifest, started: datetime, now: datetime) -> dict[str, Any]:
     }
 
 
+def progress(
+    pod: Manifest, started: datetime, notes: Sequence[Mapping[str, Any]], now: datetime
+) -> dict[str, Any] | None:
+    """Returns the status of a pod that was started and isn't over, None where it says so already.
+
+    Args:
+        pod: The pod; it doesn't say yet that its main process runs.
+        started: When its first process was started.
+        notes: What the shim wrote of those before the main one that have ended.
+        now: The time.
+    """
+    if notes and notes[-1]["code"]:
+        return None  # the note of the pod's end is about to follow
+    if len(notes) == len(pod["spec"].get("initContainers") or ()):
+        since = _time_of(notes[-1]) if notes else started
+        return {**running(pod, since, now), **initialised(pod, notes)}
+    status = initialising(pod, started, notes, now)
+    told = (pod.get("status") or {}).get("initContainerStatuses")
+    return None if told == status["initContainerStatuses"] else status
+
+
+def initialising(
+    pod: Manifest, started: datetime, notes: Sequence[Mapping[str, Any]], now: datetime
+) -> dict[str, Any]:
+    """Returns the status of a pod whose first processes run before its main one.
+
+    Args:
+        pod: The pod.
+        started: When the first of them was started.
+        notes: What the shim wrote of those that have ended, well.
+        now: The time.
+    """
+    since = _time_of(notes[-1]) if notes else started
+    names = [container["name"] for container in pod["spec"]["initContainers"]]
+    why = f"containers with incomplete status: [{' '.join(names[len(notes) :])}]"
+    told = conditions(
+        pod, now, "ContainersNotReady", PodScheduled=True, ContainersReady=False, Ready=False
+    )
+    (initialized,) = conditions(pod, now, "ContainersNotInitialized", Initialized=False)
+    return {
+        "phase": "Pending",
+        "startTime": start_time(pod, started),
+        "conditions": [{**initialized, "message": why}, *told],
+        "initContainerStatuses": _init_statuses(
+            pod, notes, {"running": {"startedAt": time_text(since)}}
+        ),
+        "containerStatuses": [_container(pod, _PENDING, ready=False)],
+    }
+
+
+def initialised(pod: Manifest, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the part of the status that says how the processes before the main one ended.
+
+    Args:
+        pod: The pod.
+        notes: What the shim wrote of them.
+    """
+    return {"initContainerStatuses": _init_statuses(pod, notes, _PENDING)} if notes else {}
+
+
 def ended(pod: Manifest, exit_note: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Returns the status of a pod whose process ended, or could not be started.
 
@@ -87,6 +153,16 @@ def ended(pod: Manifest, exit_note: Mapping[str, Any], now: datetime) -> dict[st
         exit_note: What the shim wrote: `code`, `signal`, `started`, `finished`, `error`.
         now: The time.
     """
+    status = _terminal(pod, _terminated(exit_note), now)
+    if "before" in exit_note:  # the main process was never started
+        status["containerStatuses"] = [_container(pod, _PENDING, ready=False)]
+        initialized = conditions(pod, now, "PodFailed", Initialized=False)
+        others = [told for told in status["conditions"] if told["type"] != "Initialized"]
+        status["conditions"] = [*initialized, *others]
+    return status
+
+
+def _terminated(exit_note: Mapping[str, Any]) -> dict[str, Any]:
     code = int(exit_note["code"])
     terminated: dict[str, Any] = {
         "exitCode": code,
@@ -98,7 +174,7 @@ def ended(pod: Manifest, exit_note: Mapping[str, Any], now: datetime) -> dict[st
         terminated["signal"] = int(exit_note["signal"])
     if exit_note.get("error"):
         terminated["message"] = str(exit_note["error"])
-    return _terminal(pod, terminated, now)
+    return terminated
 
 
 def disrupted(pod: Manifest, message: str, now: datetime) -> dict[str, Any]:
@@ -145,8 +221,32 @@ def _terminal(pod: Manifest, terminated: Mapping[str, Any], now: datetime) -> di
     }
 
 
+def _init_statuses(
+    pod: Manifest, notes: Sequence[Mapping[str, Any]], then: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Returns the statuses of the containers before the main one.
+
+    Args:
+        pod: The pod.
+        notes: What the shim wrote of those that have ended.
+        then: The state of the one after these.
+    """
+    containers = pod["spec"].get("initContainers") or ()
+    states: list[Mapping[str, Any]] = [{"terminated": _terminated(note)} for note in notes]
+    states += [then, *([_PENDING] * len(containers))]
+    return [
+        _status(container, state, ready=(state.get("terminated") or {}).get("exitCode") == 0)
+        for container, state in zip(containers, states, strict=False)
+    ]
+
+
 def _container(pod: Manifest, state: Mapping[str, Any], *, ready: bool) -> dict[str, Any]:
-    container = pod["spec"]["containers"][0]
+    return _status(pod["spec"]["containers"][0], state, ready=ready)
+
+
+def _status(
+    container: Mapping[str, Any], state: Mapping[str, Any], *, ready: bool
+) -> dict[str, Any]:
     return {
         "name": container["name"],
         "image": container.get("image", ""),
@@ -201,6 +301,10 @@ def _running_since(pod: Manifest) -> str | None:
     containers = (pod.get("status") or {}).get("containerStatuses") or [{}]
     since: str | None = containers[0].get("state", {}).get("running", {}).get("startedAt")
     return since
+
+
+def _time_of(note: Mapping[str, Any]) -> datetime:
+    return datetime.fromtimestamp(note["finished"]).astimezone()
 
 
 def _moment(seconds: float) -> str:

@@ -4,11 +4,14 @@ Run as ``python -I -S shim.py <pod folder>``, in a session of its own, by the ku
 nothing of the package, so that it costs a few milliseconds and outlives the supervisor, updates of
 the package and the notebook. Protocol, all in the pod folder:
 
-- ``launch.json``: what to start: ``command``, ``environment``, ``folder``, ``log``, ``bells``.
+- ``launch.json``: what to start: ``command``, ``environment``, ``folder``, ``log``, ``bells``;
+  ``before`` lists what has to succeed before, one after the other: the same without ``bells``.
 - ``lock``: made by the kubelet, held (flock) as long as the shim lives. Free, with ``started.json``
   but without ``exit.json``: the shim was killed, and nobody knows how the process ended.
 - ``started.json``: made exclusively before the process is started; so however often and by whomever
   the shim is run, one pod never starts twice.
+- ``init-<n>.json``: how the n-th of those ended, like ``exit.json``; of the one that failed that is
+  written as well, with ``before``: n.
 - ``exit.json``: ``code``, ``signal`` (0 where it exited), ``started``, ``finished`` (seconds since
   1970), ``error`` (empty unless it could not be started).
 
@@ -130,6 +133,21 @@ def start(launch: dict[str, Any]) -> tuple[int, str]:
         return child, file.read(_REPORT_BYTES).decode(errors="replace")
 
 
+def finish(launch: dict[str, Any]) -> dict[str, Any]:
+    """Starts a process and waits for it; returns the note of how it ended."""
+    began = time.time()
+    child, error = start(launch)
+    _, status = os.waitpid(child, 0)
+    killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    return {
+        "code": 128 + killed if killed else os.WEXITSTATUS(status),
+        "signal": killed,
+        "started": began,
+        "finished": max(began, time.time()),
+        "error": error,
+    }
+
+
 def write_patiently(path: str, content: dict[str, Any]) -> None:
     """Writes a note; on a full disk it waits for room, since nobody else knows what to write."""
     while True:
@@ -157,20 +175,20 @@ def run(folder: str) -> None:
         return
     with open(os.path.join(folder, "launch.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
         launch = json.load(file)
-    began = time.time()
-    if not write_new(os.path.join(folder, "started.json"), {"shim": os.getpid(), "time": began}):  # noqa: PTH118
+    began = {"shim": os.getpid(), "time": time.time()}
+    if not write_new(os.path.join(folder, "started.json"), began):  # noqa: PTH118
         return
     ring(launch["bells"])
-    child, error = start(launch)
-    _, status = os.waitpid(child, 0)
-    killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    note = {
-        "code": 128 + killed if killed else os.WEXITSTATUS(status),
-        "signal": killed,
-        "started": began,
-        "finished": max(began, time.time()),
-        "error": error,
-    }
+    note: dict[str, Any] = {"code": 0}
+    for place, step in enumerate(launch.get("before", ())):
+        note = finish(step)
+        write_patiently(os.path.join(folder, f"init-{place}.json"), note)  # noqa: PTH118
+        ring(launch["bells"])
+        if note["code"]:
+            note = {**note, "before": place}
+            break
+    if not note["code"]:
+        note = finish(launch)
     write_patiently(os.path.join(folder, "exit.json"), note)  # noqa: PTH118
     ring(launch["bells"])
 

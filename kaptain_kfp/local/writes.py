@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import random
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from random import Random
 from typing import Any
 
 from . import errors
@@ -16,6 +16,9 @@ from .patches import same_json
 from .rules import check_change, check_new
 
 __all__ = ["changed_object", "check_current", "check_preconditions", "json_text", "new_object"]
+
+_CHANCE = Random()
+"""Of its own: threads leave the numbers alone that a program seeds and draws."""
 
 Object = dict[str, Any]
 
@@ -143,7 +146,7 @@ def _generated(kind: Kind, base: str | None) -> str:
     if not base:
         message = "Required value: name or generateName is required"
         raise errors.invalid(kind, "", "metadata.name", message, "FieldValueRequired")
-    return base[:_LONGEST_BASE] + "".join(random.choices(_SUFFIX_ALPHABET, k=5))
+    return base[:_LONGEST_BASE] + "".join(_CHANCE.choices(_SUFFIX_ALPHABET, k=5))
 
 
 def _with_status(kind: Kind, before: Object, sent: Object) -> Object:

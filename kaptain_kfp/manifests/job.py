@@ -13,6 +13,7 @@ __all__ = [
     "RESTRICTED_CONTAINER",
     "RESTRICTED_POD",
     "container",
+    "demand",
     "job",
     "pod_template",
 ]
@@ -164,7 +165,7 @@ def container(
     }
     if secret_names:
         made["envFrom"] = [{"secretRef": {"name": secret}} for secret in secret_names]
-    wanted = _resources(resources)
+    wanted = demand(resources)
     if wanted:
         made["resources"] = wanted
     return made
@@ -175,7 +176,8 @@ def _literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
-def _resources(spec: ResourcesSpec) -> dict[str, Any]:
+def demand(spec: ResourcesSpec) -> dict[str, dict[str, str]]:
+    """Returns ``requests`` and ``limits`` of a container, each where it has any."""
     requests = {
         "cpu": spec.cpu_request,
         "memory": spec.memory_request,
@@ -185,7 +187,7 @@ def _resources(spec: ResourcesSpec) -> dict[str, Any]:
     # Extended resources can't be requested without the same limit.
     limits[GPU_RESOURCE] = requests[GPU_RESOURCE] = spec.gpu_limit or spec.gpu_request
     wanted = {
-        word: {key: value for key, value in amounts.items() if value not in (None, "0")}
+        word: {key: value for key, value in amounts.items() if value and value != "0"}
         for word, amounts in (("requests", requests), ("limits", limits))
     }
     return {word: amounts for word, amounts in wanted.items() if amounts}

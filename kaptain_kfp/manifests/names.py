@@ -43,7 +43,7 @@ LABEL_RUN = "kaptain-kfp/run"
 ANNOTATION_MODEL_ID = "kaptain-kfp/model-id"
 ANNOTATION_SPEC_HASH = "kaptain-kfp/spec-hash"
 
-KindWord = Literal["job", "tfjob", "pytorchjob", "trainjob", "tune"]
+KindWord = Literal["job", "tfjob", "pytorchjob", "trainjob", "tune", "build"]
 """What stands in the name of a workload for its kind; an Experiment is a ``tune``."""
 
 NAME_LIMIT = 63
@@ -52,6 +52,7 @@ NAME_LIMIT = 63
 LIMITS: dict[KindWord, int] = {
     # `job-name` is a label, and pods get a suffix
     "job": 52,
+    "build": 52,
     # pods and Services are called <name>-<role>-<index>
     "tfjob": 50,
     "pytorchjob": 50,

@@ -23,46 +23,51 @@ from kaptain_kfp.specs import Action, Definition, ErrorSpec, ModelSpec, Submissi
 from kaptain_kfp.store.records import Records
 
 from .content import Content
-from .plans import Plan
+from .requests import ActionRequest
 from .world import World
 
-__all__ = ["close_finished_runs", "conclude", "schedule", "send", "submit"]
+__all__ = ["close_finished_runs", "conclude", "run_request", "schedule", "send", "submit"]
 
 _RUN_TASK = "run"
 _SCHEDULE = "schedule"
 
 
 def submit(
-    world: World, records: Records, plan: Plan, definition: Definition, model: ModelSpec
+    world: World, records: Records, asked: ActionRequest, definition: Definition, model: ModelSpec
 ) -> RunHandle:
     """Submits the run of an action, and leaves a record of it.
 
     Args:
         world: Where.
         records: The model's.
-        plan: What.
+        asked: What.
         definition: The model, as it was given.
         model: The model, as its steps need it.
     """
     now = datetime.now().astimezone()
-    name = f"{model.identity.id} {plan.action} {now:%Y-%m-%d %H:%M:%S}"
-    handle = world.runner.submit(_request(world, plan, model, name))
-    submission = Submission(definition=definition, parameters=dict(plan.given), url=handle.url)
-    action = plan.action
+    name = f"{model.identity.id} {asked.action} {now:%Y-%m-%d %H:%M:%S}"
+    handle = world.runner.submit(run_request(world, asked, model, name))
+    submission = Submission(definition=definition, parameters=dict(asked.given), url=handle.url)
+    action = asked.action
     records.append(records.new(handle.id, _RUN_TASK, "submitted", action, submission=submission))
     get_logger().info("%s %s: run %s submitted.", action, model.identity.id, handle.id)
     return handle
 
 
 def schedule(
-    world: World, records: Records, plan: Plan, content: Content, when: Schedule, name: str
+    world: World,
+    records: Records,
+    asked: ActionRequest,
+    content: Content,
+    when: Schedule,
+    name: str,
 ) -> ScheduleHandle:
     """Has an action done again and again, and leaves a record of it.
 
     Args:
         world: Where.
         records: The model's.
-        plan: What.
+        asked: What.
         content: The training code.
         when: The times.
         name: What people see.
@@ -80,10 +85,10 @@ def schedule(
                 hint=f"`kaptain schedules delete {other.id}` first, or give another name=.",
             )
     model = send(world, content)
-    handle = world.runner.schedule(_request(world, plan, model, name), when)
-    given = dict(plan.given)
+    handle = world.runner.schedule(run_request(world, asked, model, name), when)
+    given = dict(asked.given)
     submission = Submission(definition=content.definition, parameters=given, url=handle.url)
-    action = plan.action
+    action = asked.action
     records.append(records.new(handle.id, _SCHEDULE, "scheduled", action, submission=submission))
     get_logger().info("%s %s: %s, schedule %s.", action, model_id, when.text, handle.id)
     return handle
@@ -104,17 +109,25 @@ def send(world: World, content: Content) -> ModelSpec:
     return model
 
 
-def _request(world: World, plan: Plan, model: ModelSpec, name: str) -> RunRequest:
+def run_request(world: World, asked: ActionRequest, model: ModelSpec, name: str) -> RunRequest:
+    """Returns the run that does an action.
+
+    Args:
+        world: Where.
+        asked: What.
+        model: The model, as its steps need it.
+        name: What people see.
+    """
     model_id = model.identity.id
     parameters = {
         "model": model.dump(),
-        **plan.parameters,
+        **asked.parameters,
         "storage_secret": storage_secret_name(model_id),
         "registry_secret": registry_secret_name(model_id),
     }
     if "policy" in parameters:
         parameters["policy"] = {**parameters["policy"], "training_api": world.training_api}
-    pipeline = f"kaptain-{plan.action}"
+    pipeline = f"kaptain-{asked.action}"
     return RunRequest(
         pipeline=packaged.pipeline(pipeline),
         platform=packaged.platform(pipeline),

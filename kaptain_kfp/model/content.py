@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from kaptain_kfp.config import Config
 from kaptain_kfp.image import checksum, sources
-from kaptain_kfp.specs import Definition, ImageSpec, ModelSpec, StoreSpec
+from kaptain_kfp.specs import Definition, ImageSpec, ModelSpec, SourceSpec, StoreSpec
 from kaptain_kfp.store.base import Store
+
+if TYPE_CHECKING:
+    from kaptain_kfp.image.publisher import Publication
 
 __all__ = ["Content"]
 
@@ -60,6 +64,14 @@ class Content:
         image = ImageSpec(name=name, base_image=definition.base_image, checksum=content)
         return cls(definition, found, digests, image)
 
+    def publication(self, config: Config) -> Publication:
+        """Returns it as what is published from here."""
+        from kaptain_kfp.image.publisher import Publication
+
+        code = Path.cwd() / config.base_dir
+        identity = self.definition.identity
+        return Publication(self.image, identity, code, self.sources, self.digests)
+
     def send(
         self, store: Store, store_spec: StoreSpec, registry_secret: str | None = None
     ) -> ModelSpec:
@@ -69,10 +81,32 @@ class Content:
             ImageBuildException: A file changed since its digest was taken.
             StoreError: The store can't be written to.
         """
-        identity = self.definition.identity
-        source = sources.upload_sources(self.sources, store, identity.id, digests=self.digests)
+        model_id = self.definition.identity.id
+        source = sources.upload_sources(self.sources, store, model_id, digests=self.digests)
+        return self._model(source, store_spec, registry_secret)
+
+    def look_up(
+        self, store: Store | None, store_spec: StoreSpec, registry_secret: str | None = None
+    ) -> ModelSpec:
+        """Returns what `send` would; nothing is sent, and entries that aren't there have no size.
+
+        Args:
+            store: The store; None where it can't be asked.
+            store_spec: How steps find it.
+            registry_secret: The Secret with which the image is pulled, if it takes one.
+
+        Raises:
+            StoreError: The store can't be read.
+        """
+        model_id = self.definition.identity.id
+        source = sources.stored_sources(self.sources, store, model_id, self.digests)
+        return self._model(source, store_spec, registry_secret)
+
+    def _model(
+        self, source: SourceSpec, store_spec: StoreSpec, registry_secret: str | None
+    ) -> ModelSpec:
         return ModelSpec(
-            identity=identity,
+            identity=self.definition.identity,
             source=source,
             image=self.image,
             store=store_spec,

@@ -19,7 +19,7 @@ from kaptain_kfp.manifests.secret import (
 from kaptain_kfp.platform.config.defaults import DefaultMinioConfigurationProvider
 from kaptain_kfp.platform.config.provider import ConfigurationProvider
 
-__all__ = ["Credentials", "resolved"]
+__all__ = ["Credentials", "named_secret", "resolved"]
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,15 @@ class Credentials:
             ForeignObjectError: A Secret of that name is there, and isn't this model's.
             ConfigurationError: A provider can't say its credentials.
         """
-        for manifest in self._secrets(model_id, cluster.namespace):
+        for manifest in self.secrets(model_id, cluster.namespace):
             ensure_secret(cluster, manifest)
 
-    def _secrets(self, model_id: str, namespace: str) -> list[dict[str, Any]]:
+    def secrets(self, model_id: str, namespace: str) -> list[dict[str, Any]]:
+        """Returns the model's Secrets; they hold the credentials, readably for everybody.
+
+        Raises:
+            ConfigurationError: A provider can't say its credentials.
+        """
         made = []
         if self.storage is not None:
             made.append(storage_secret(model_id, namespace, self.storage.get_secret_body()))
@@ -72,6 +77,13 @@ class Credentials:
         return made
 
 
+def named_secret(provider: ConfigurationProvider) -> str | None:
+    """Returns the Secret of the cluster that holds a provider's credentials; None: it has them."""
+    if isinstance(provider, DefaultMinioConfigurationProvider):
+        return provider.secret_name
+    return None
+
+
 def resolved(provider: ConfigurationProvider, cluster: Cluster) -> ConfigurationProvider:
     """Returns a storage provider that knows its credentials.
 
@@ -81,8 +93,8 @@ def resolved(provider: ConfigurationProvider, cluster: Cluster) -> Configuration
         ConfigurationError: There is no such Secret, or an entry of it is missing.
         AccessDeniedError: It may not be read.
     """
-    named = isinstance(provider, DefaultMinioConfigurationProvider) and provider.secret_name
-    if not named or not isinstance(provider, DefaultMinioConfigurationProvider):
+    named = named_secret(provider)
+    if named is None or not isinstance(provider, DefaultMinioConfigurationProvider):
         return provider
     try:
         secret = cluster.get(ResourceRef("v1", "Secret", cluster.namespace, named))

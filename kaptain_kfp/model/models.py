@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn
 
-from kaptain_kfp.config import Config, config_or_default
-from kaptain_kfp.exceptions import RunNotFoundError, UndefinedModelProperty
 from kaptain_kfp.hyperparameter.algorithms import Algorithm
 from kaptain_kfp.hyperparameter.domains import Domain
-from kaptain_kfp.image.checksum import image_tag
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.platform import constants
-from kaptain_kfp.runs.base import RunHandle, ScheduleHandle
+from kaptain_kfp.runs.base import ScheduleHandle
 from kaptain_kfp.runs.schedule import Schedule
-from kaptain_kfp.specs import Action, Definition, MetricSummary, ModelIdentity, Record
-from kaptain_kfp.store.records import Records
+from kaptain_kfp.specs import Action
 
-from .actions import close_finished_runs, conclude, schedule, send, submit
+from .actionplan import ActionPlan
+from .actions import conclude, schedule, send, submit
 from .content import Content
-from .frameworks import ModelFramework
-from .identity import validate_model_id
-from .meta import ModelMeta
-from .plans import Plan, check_room, plan_build, plan_of, plan_train
+from .known import KnownModel
+from .planning import plan_action
 from .pods import PodOptions
+from .publishing import publish_here, publish_options
+from .requests import ActionRequest, check_room, request_build, request_of, request_train
 from .resources import Resources
-from .states import ModelState, ModelStatus, fold, newer_runs
-from .validation import defined, require
-from .world import World, Worlds, world_of
+from .validation import require
+from .world import World
 
 __all__ = ["Model"]
 
 
-class Model:
+class Model(KnownModel):
     """A machine learning model.
 
     Every action is a pipeline run; see `last_run`. What a model is and was lies in its records in
@@ -64,138 +60,39 @@ class Model:
         ConfigurationError: The default configuration can't be read.
     """
 
-    def __init__(
-        self,
-        id: str,
-        name: str,
-        description: str,
-        version: str,
-        framework: ModelFramework,
-        framework_version: str,
-        main_file: str,
-        image_name: str,
-        base_image: str,
-        extra_files: list[str] | None = None,
-        requirements: str | None = None,
-        labels: list[str] | None = None,
-        config: Config | None = None,
-        serving_config: dict[str, str] | None = None,
-    ) -> None:
-        self.id = validate_model_id(require("id", id))
-        self.name = require("name", name)
-        self.description = require("description", description)
-        self.version = require("version", version)
-        self.framework = ModelFramework.of(defined("framework", framework))
-        self.framework_version = require("framework_version", framework_version)
-        self.main_file = require("main_file", main_file)
-        self.image_name = require("image_name", image_name)
-        self.base_image = require("base_image", base_image)
-        image_tag(image_name, id, self.framework.value, framework_version)
-        self.extra_files = list(extra_files) if extra_files is not None else None
-        self.requirements = None if requirements is None else require("requirements", requirements)
-        self.labels = list(labels) if labels is not None else None
-        self.config = config_or_default(config)
-        self.serving_config = dict(serving_config) if serving_config is not None else None
-        self._first_revision = uuid.uuid4().hex
-        self._worlds = Worlds()
-        self._last_run: RunHandle | None = None
-        self._known: Records | None = None
+    def plan(self, action: str = "train", **arguments: Any) -> ActionPlan:
+        """Returns what an action would do now; nothing is sent, made or recorded.
 
-    def __repr__(self) -> str:
-        return f"<Model {self.id} {self.version} ({self.framework.value}), {self.state.value}>"
-
-    @classmethod
-    def attach(cls, id: str, *, config: Config | None = None) -> Model:
-        """Returns a model that was worked with before, as its records tell: after a restart.
+        It shows the pipeline, the objects and how they differ from those that are there, whether
+        the image has to be built, the resources altogether, and what the cluster itself says to it.
+        Print it; in a notebook it shows itself.
 
         Args:
-            id: The model.
-            config: Where its records lie; by default that of the world.
+            action: ``train`` or ``build``.
+            **arguments: Those of the action's method, but `verbose`, `wait` and `dry_run`.
+
+        Returns:
+            The plan, with what keeps the action from going well as its `problems`.
 
         Raises:
-            UndefinedModelProperty: There are no records that say what the model is.
+            ModelValidationException: Something given can't be.
+            ConfigurationError: There is no such world.
         """
-        validate_model_id(require("id", id))
-        config = config_or_default(config)
-        world = world_of(config)
-        told = [r.submission for r in Records(world.store, id).load() if r.submission is not None]
-        if not told:
-            raise UndefinedModelProperty(
-                f"No run of a model {id!r} was ever submitted to {world.store.uri}.",
-                resource=id,
-                hint="Correct the id or the config, or make the Model with all its properties.",
-            )
-        definition = told[-1].definition
-        identity = definition.identity
-        model = cls(
-            id=identity.id,
-            name=identity.name,
-            description=identity.description,
-            version=identity.version,
-            framework=ModelFramework.of(identity.framework),
-            framework_version=identity.framework_version,
-            main_file=definition.main_file,
-            image_name=definition.image_name,
-            base_image=definition.base_image,
-            extra_files=None if definition.extra_files is None else list(definition.extra_files),
-            requirements=definition.requirements,
-            labels=list(identity.labels) or None,
-            config=config,
-        )
-        close_finished_runs(model._records(), world.runner)
-        return model
+        asked = request_of(action, arguments)
+        return plan_action(self._world(), asked, Content.of(self._definition(), self.config))
 
-    @property
-    def state(self) -> ModelState:
-        """Where the model is in its life."""
-        return self._status().state
-
-    @property
-    def revision(self) -> str:
-        """32 hex digits that change with each training, tuning and deployment."""
-        return self._status().revision or self._first_revision
-
-    @property
-    def hyperparameters(self) -> dict[str, Any] | None:
-        """Hyperparameters of the model as defined through an action.
-
-        After a training the values given, after a tuning the best ones found (as text).
-        """
-        return self._status().hyperparameters
-
-    @property
-    def metrics(self) -> dict[str, dict[str, float]] | None:
-        """What its training recorded: name → ``latest``, ``min``, ``max``."""
-        found = self._status().metrics
-        return None if found is None else {name: _numbers(found[name]) for name in sorted(found)}
-
-    @property
-    def model_uri(self) -> str | None:
-        """Where the newest trained or tuned model lies."""
-        return self._status().model_uri
-
-    @property
-    def last_run(self) -> RunHandle | None:
-        """The newest run of the model, or None; found again after a restart.
-
-        That is the run which this object started last, until one that began after its end.
-        """
-        runner = self._world().runner
-        own = None if self._last_run is None else self._last_run.id
-        for run_id in newer_runs(self._records().load(), own):
-            try:
-                self._last_run = runner.get(run_id)
-            except RunNotFoundError:
-                continue
-            break
-        return self._last_run
-
-    def history(self) -> list[Record]:
-        """Returns the records of the model, the oldest first."""
-        close_finished_runs(self._records(), self._world().runner)
-        return self._records().load()
-
-    def build(self, verbose: bool | None = None, *, wait: bool = True) -> bool:
+    def build(
+        self,
+        verbose: bool | None = None,
+        *,
+        wait: bool = True,
+        dry_run: bool = False,
+        publish: bool = False,
+        refresh_base: bool = False,
+        platform: str | None = None,
+        python_version: str | None = None,
+        exclude: Sequence[str] = (),
+    ) -> bool:
         """Builds the image with the model's training code and its requirements.
 
         An image of that name with that content is left as it is, and no run is made.
@@ -203,6 +100,13 @@ class Model:
         Args:
             verbose: Show what the steps print; by default `envs.VERBOSE`.
             wait: False returns once the run is submitted; see `last_run`.
+            dry_run: True only prints the `plan`, and returns True.
+            publish: Build and push to the registry from here, whatever the target; no run is made.
+            refresh_base: Look what the name of the base image stands for by now; by default it
+                stays what it was when an image of that name was first built.
+            platform: With `publish`: what the image runs on, by default ``linux/amd64``.
+            python_version: With `publish`: the Python of a base image that doesn't tell it.
+            exclude: With `publish`: packages that the base image has, and that aren't installed.
 
         Returns:
             True if successful, otherwise False.
@@ -211,13 +115,24 @@ class Model:
             ModelValidationException: A file is missing or outside of the base folder.
             ImageBuildException: The image could not be built.
         """
+        asked = request_build(refresh_base)
+        here = publish_options(publish, wait and not dry_run, platform, python_version, exclude)
         content = Content.of(self._definition(), self.config)
         world = self._enter("build")
+        if dry_run:
+            return _printed(plan_action(world, asked, content))
+        if here is not None:
+            publish_here(
+                *(content, self.config, self._records(), here),
+                refresh_base=refresh_base,
+                verbose=verbose,
+            )
+            return True
         image = content.image
-        if world.images.find(image.name, image.checksum) is not None:
+        if not refresh_base and world.images.find(image.name, image.checksum) is not None:
             get_logger().info("build: %s with the same contents is there already.", image.name)
             return True
-        return self._run(world, plan_build(), content, verbose, wait)
+        return self._run(world, asked, content, verbose, wait)
 
     def train(
         self,
@@ -235,6 +150,7 @@ class Model:
         *,
         pod: PodOptions | None = None,
         wait: bool = True,
+        dry_run: bool = False,
     ) -> bool:
         """Trains the model.
 
@@ -259,6 +175,7 @@ class Model:
             timeout: Seconds after which the training is ended; default 7 days.
             pod: Labels, node selector, shared memory and the like of each worker's pod.
             wait: False returns once the run is submitted; see `last_run`.
+            dry_run: True only prints the `plan`, and returns True.
 
         Returns:
             True if successful, otherwise False: then `last_run.error` says why.
@@ -268,7 +185,7 @@ class Model:
             ImageBuildException: The image could not be built.
             WorkloadDeploymentError: The work could not be created or started.
         """
-        plan = plan_train(
+        asked = request_train(
             hyperparameters,
             args,
             gpus,
@@ -282,7 +199,10 @@ class Model:
             pod,
         )
         content = Content.of(self._definition(), self.config)
-        return self._run(self._enter("train"), plan, content, verbose, wait)
+        world = self._enter("train")
+        if dry_run:
+            return _printed(plan_action(world, asked, content))
+        return self._run(world, asked, content, verbose, wait)
 
     def tune(
         self,
@@ -386,7 +306,7 @@ class Model:
             enabled: Whether it begins to start runs at once.
             name: What people see; by default the model, the action and the times. Unique among the
                 model's schedules.
-            **arguments: Those of the action's method, but `verbose` and `wait`.
+            **arguments: Those of the action's method, but `verbose`, `wait` and `dry_run`.
 
         Returns:
             The schedule, which can be disabled, enabled and deleted.
@@ -403,45 +323,19 @@ class Model:
             max_concurrency=max_concurrency,
             enabled=enabled,
         )
-        plan = plan_of(action, arguments)
+        asked = request_of(action, arguments)
         title = f"{self.id} {action}, {when.text}" if name is None else require("name", name)
         content = Content.of(self._definition(), self.config)
         world = self._enter("schedule")
-        check_room(plan, self.framework, world.gpus)
-        return schedule(world, self._records(), plan, content, when, title)
+        check_room(asked, self.framework, world.gpus)
+        return schedule(world, self._records(), asked, content, when, title)
 
     def schedules(self) -> list[ScheduleHandle]:
         """Returns the schedules of the model, the newest first."""
         return self._world().runner.schedules(self.id)
 
-    def meta(self) -> ModelMeta:
-        """Returns an immutable snapshot of the model's properties."""
-        status = self._status()
-        return ModelMeta(
-            id=self.id,
-            name=self.name,
-            description=self.description,
-            version=self.version,
-            framework=self.framework,
-            framework_version=self.framework_version,
-            main_file=self.main_file,
-            image_name=self.image_name,
-            base_image=self.base_image,
-            extra_files=tuple(self.extra_files or ()),
-            requirements=self.requirements,
-            labels=tuple(self.labels or ()),
-            state=status.state.value,
-            revision=status.revision or self._first_revision,
-            hyperparameters=status.hyperparameters,
-            metrics=self.metrics,
-            model_uri=status.model_uri,
-        )
-
     def _later(self, method: str) -> NoReturn:
         raise NotImplementedError(f"Model.{method}() isn't part of this version of kaptain-kfp.")
-
-    def _world(self) -> World:
-        return self._worlds.of(self.config)
 
     def _enter(self, action: Action | Literal["schedule"]) -> World:
         """Says in which world an action is going to happen."""
@@ -451,43 +345,16 @@ class Model:
         )
         return world
 
-    def _records(self) -> Records:
-        store = self._world().store
-        if self._known is None or self._known.store != store:
-            self._known = Records(store, self.id)
-        return self._known
-
-    def _status(self) -> ModelStatus:
-        return fold(self._records().load())
-
-    def _definition(self) -> Definition:
-        identity = ModelIdentity(
-            id=self.id,
-            name=self.name,
-            description=self.description,
-            version=self.version,
-            framework=self.framework.value,
-            framework_version=self.framework_version,
-            labels=tuple(self.labels or ()),
-        )
-        return Definition(
-            identity=identity,
-            main_file=self.main_file,
-            image_name=self.image_name,
-            base_image=self.base_image,
-            extra_files=None if self.extra_files is None else tuple(self.extra_files),
-            requirements=self.requirements,
-        )
-
     def _run(
-        self, world: World, plan: Plan, content: Content, verbose: bool | None, wait: bool
+        self, world: World, asked: ActionRequest, content: Content, verbose: bool | None, wait: bool
     ) -> bool:
-        check_room(plan, self.framework, world.gpus)
+        check_room(asked, self.framework, world.gpus)
         model = send(world, content)
         records = self._records()
-        self._last_run = submit(world, records, plan, content.definition, model)
-        return conclude(self._last_run, records, plan.action, verbose) if wait else True
+        self._last_run = submit(world, records, asked, content.definition, model)
+        return conclude(self._last_run, records, asked.action, verbose) if wait else True
 
 
-def _numbers(summary: MetricSummary) -> dict[str, float]:
-    return {name: value for name, value in summary if value is not None}
+def _printed(plan: ActionPlan) -> bool:
+    print(plan)
+    return True

@@ -106,9 +106,15 @@ def _begun(records: Sequence[Record]) -> dict[str, int]:
     """Returns the runs in their order, each with the number of its first record."""
     begun: dict[str, int] = {}
     for number, record in enumerate(records):
-        if record.event != "scheduled":  # which is of a schedule, not of a run
+        if _is_of_a_run(record):
             begun.setdefault(record.run_id, number)
     return begun
+
+
+def _is_of_a_run(record: Record) -> bool:
+    """Tells whether a record isn't of a schedule, or of what was done without a run."""
+    alone = record.event != "submitted" and record.submission is not None
+    return record.event != "scheduled" and not alone
 
 
 def _advanced(

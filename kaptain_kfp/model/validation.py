@@ -23,6 +23,7 @@ __all__ = [
     "checked_pod",
     "checked_policy",
     "checked_resources",
+    "checked_switch",
     "checked_workers",
     "defined",
     "require",
@@ -118,6 +119,19 @@ def checked_workers(workers: object) -> int:
         ModelValidationException: It isn't a whole number of at least 1.
     """
     return _whole("workers", workers, 1, _MOST_WORKERS)
+
+
+def checked_switch(name: str, value: object) -> bool:
+    """Returns an argument that is on or off.
+
+    Raises:
+        ModelValidationException: It is neither True nor False.
+    """
+    if isinstance(value, bool):
+        return value
+    raise ModelValidationException(
+        f"{name}: {value!r} is neither True nor False.", hint=f"Write {name}=True or leave it out."
+    )
 
 
 def checked_policy(

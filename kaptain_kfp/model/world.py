@@ -14,16 +14,14 @@ from kaptain_kfp.config import (
     resolve_kfp_host,
     resolve_namespace,
     resolve_target,
-    store_uri,
 )
-from kaptain_kfp.exceptions import ConfigurationError
 from kaptain_kfp.image.base import Images
 from kaptain_kfp.runs.base import Runner
 from kaptain_kfp.specs import StoreSpec
 from kaptain_kfp.store.base import Store
-from kaptain_kfp.store.open import open_store
 
-from .credentials import Credentials, resolved
+from .credentials import Credentials
+from .workplace import Workplace
 
 __all__ = ["World", "Worlds", "world_of"]
 
@@ -68,12 +66,16 @@ def world_of(config: Config) -> World:
         ConfigurationError: It asks for one that can't be, or lacks what it needs.
         StoreError: The store's URI can't be used.
     """
-    target = resolve_target(config)
-    uri = store_uri(config, target)
-    return (
-        _on_kubeflow(config, target, uri)
-        if target.name == "kubeflow"
-        else _here(config, target, uri)
+    place = Workplace(config)
+    return World(
+        target=place.target,
+        # it needs the others, and what is wrong with their settings is told first
+        runner=place.runner,
+        cluster=place.cluster,
+        store=place.store,
+        images=_images(place),
+        training_api=config.training_api,
+        credentials=place.credentials,
     )
 
 
@@ -98,49 +100,11 @@ class Worlds:
         return self._known[1]
 
 
-def _here(config: Config, target: Target, uri: str) -> World:
-    from kaptain_kfp.cluster.local import LocalCluster
-    from kaptain_kfp.image.local import LocalImages
-    from kaptain_kfp.runs.local import LocalRunner
+def _images(place: Workplace) -> Images:
+    if place.is_here:
+        from kaptain_kfp.image.local import LocalImages
 
-    storage = None if uri.startswith("file:") else config.storage_config_provider
-    store = open_store(uri, storage)
-    cluster = LocalCluster(config.home)
-    return World(
-        target=target,
-        cluster=cluster,
-        runner=LocalRunner(cluster, store),
-        store=store,
-        images=LocalImages(config.home),
-        training_api=config.training_api,
-        credentials=Credentials(storage=storage),
-    )
-
-
-def _on_kubeflow(config: Config, target: Target, uri: str) -> World:
-    from kaptain_kfp.cluster.kubernetes import KubernetesCluster
+        return LocalImages(place.config.home)
     from kaptain_kfp.image.published import PublishedImages
-    from kaptain_kfp.runs.kfp import KfpRunner
-    from kaptain_kfp.runs.kfp_connection import KfpConnection
-    from kaptain_kfp.runs.kfp_settings import KfpSettings
 
-    if not uri.startswith("s3://") or config.storage_config_provider is None:
-        raise ConfigurationError(
-            f"base_model_storage_uri {uri!r} can't be reached from a cluster.",
-            hint="Give s3://bucket/prefix and a storage_config_provider.",
-        )
-    settings = KfpSettings.of(config)
-    cluster = KubernetesCluster(resolve_namespace(config))
-    storage = resolved(config.storage_config_provider, cluster)
-    store = open_store(uri, storage)
-    given = (config.docker_config_provider, config.docker_registry_certificate_provider)
-    registry = tuple(provider for provider in given if provider is not None)
-    return World(
-        target=target,
-        cluster=cluster,
-        runner=KfpRunner(KfpConnection(settings), cluster, store),
-        store=store,
-        images=PublishedImages(config),
-        training_api=config.training_api,
-        credentials=Credentials(storage, registry, config.docker_registry_url),
-    )
+    return PublishedImages(place.config)

@@ -13,7 +13,15 @@ from kaptain_kfp.exceptions import KaptainError
 
 from .schedule import Schedule
 
-__all__ = ["RunHandle", "RunRequest", "RunState", "Runner", "ScheduleHandle", "ScheduledRun"]
+__all__ = [
+    "RunHandle",
+    "RunRequest",
+    "RunState",
+    "Runner",
+    "ScheduleHandle",
+    "ScheduledRun",
+    "UnfinishedRun",
+]
 
 
 class RunState(str, Enum):
@@ -214,6 +222,21 @@ class ScheduleHandle(ABC):
         """Removes it, its runs stay; one that is gone already is no error."""
 
 
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """A run that isn't over.
+
+    Attributes:
+        id: Its id.
+        experiment: What it is filed under: the model's id.
+        ours: Whether this package submitted it, or its schedule.
+    """
+
+    id: str
+    experiment: str
+    ours: bool
+
+
 class Runner(ABC):
     """Submits pipelines, now or by a schedule, and finds runs again."""
 
@@ -222,8 +245,20 @@ class Runner(ABC):
         """Starts a run and returns at once."""
 
     @abstractmethod
+    def version(self, request: RunRequest) -> str:
+        """Returns the name of the pipeline version that a request would run; asks nobody.
+
+        Raises:
+            ConfigurationError: It couldn't be run as this is configured.
+        """
+
+    @abstractmethod
     def get(self, run_id: str) -> RunHandle:
         """Returns a run; raises `RunNotFoundError` where there is none of that id."""
+
+    @abstractmethod
+    def unfinished(self) -> list[UnfinishedRun]:
+        """Returns the runs that aren't over, of everybody who works in the same place."""
 
     @abstractmethod
     def schedule(self, request: RunRequest, schedule: Schedule) -> ScheduleHandle:

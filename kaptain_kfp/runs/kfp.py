@@ -13,7 +13,7 @@ from kaptain_kfp.exceptions import RunError, StoreError
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
 
-from .base import RunHandle, Runner, RunRequest, ScheduledRun, ScheduleHandle
+from .base import RunHandle, Runner, RunRequest, ScheduledRun, ScheduleHandle, UnfinishedRun
 from .kfp_connection import KfpConnection, equals
 from .kfp_failures import AnswerLostError
 from .kfp_run import KfpRunHandle, fetched
@@ -21,6 +21,7 @@ from .kfp_schedule import KfpScheduleHandle, body_of
 from .kfp_state import state_of, time_of
 from .kfp_upload import Catalogue, with_component_image
 from .schedule import Schedule
+from .versions import version_name
 
 __all__ = ["KfpRunHandle", "KfpRunner"]
 
@@ -73,10 +74,40 @@ class KfpRunner(Runner):
         run = self._with_fresh_references(made)
         return self._handle(run["run_id"], request.experiment)
 
+    def version(self, request: RunRequest) -> str:
+        """Returns the name of the pipeline version that the run would refer to."""
+        pipeline = self._pipeline(request)
+        documents = [pipeline] if request.platform is None else [pipeline, request.platform]
+        return version_name(*documents)
+
     def get(self, run_id: str) -> RunHandle:
         """Returns a run of the server."""
         run = fetched(self._connection, run_id)
         return self._handle(run_id, self._experiment_of(run))
+
+    def unfinished(self) -> list[UnfinishedRun]:
+        """Returns the runs of the namespace that aren't over, the newest first."""
+        where = self._where(None) or {}
+        listed = self._connection.pages(
+            "list the runs",
+            self._connection.runs.run_service_list_runs,
+            "runs",
+            sort_by="created_at desc",
+            **where,
+        )
+        found = [run for run in listed if not state_of(run).finished]
+        schedules: set[str] = set()
+        if any(run.get("recurring_run_id") for run in found):
+            recurring = [one for one in self._recurring_runs(where) if _is_ours(one)]
+            schedules = {str(one["recurring_run_id"]) for one in recurring}
+        return [
+            UnfinishedRun(
+                str(run["run_id"]),
+                self._experiment_of(run),
+                ours=_is_ours(run) or run.get("recurring_run_id") in schedules,
+            )
+            for run in found
+        ]
 
     def schedule(self, request: RunRequest, schedule: Schedule) -> ScheduleHandle:
         """Has a run started again and again."""
@@ -136,7 +167,7 @@ class KfpRunner(Runner):
     def _body(self, request: RunRequest) -> dict[str, Any]:
         """Returns the run that is asked for, in the words of the API."""
         settings = self._connection.settings
-        pipeline = with_component_image(request.pipeline, settings.component_image)
+        pipeline = self._pipeline(request)
         marks = {**request.labels, _SUBMISSION: uuid.uuid4().hex}
         told = " ".join(f"{name}={value}" for name, value in marks.items())
         config = {"parameters": dict(request.parameters), "pipeline_root": settings.pipeline_root}
@@ -151,6 +182,10 @@ class KfpRunner(Runner):
             "service_account": settings.service_account,
         }
         return {name: value for name, value in body.items() if value is not None}
+
+    def _pipeline(self, request: RunRequest) -> dict[str, Any]:
+        """Returns the pipeline with the image that its steps run in."""
+        return with_component_image(request.pipeline, self._connection.settings.component_image)
 
     def _with_fresh_references(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Makes something; once more where what it refers to was deleted since it was found."""
@@ -236,3 +271,8 @@ class KfpRunner(Runner):
 
 def _with_description(listed: Iterator[dict[str, Any]], description: str) -> dict[str, Any] | None:
     return next((found for found in listed if found.get("description") == description), None)
+
+
+def _is_ours(thing: Mapping[str, Any]) -> bool:
+    """Returns whether a `KfpRunner` made a run or a schedule."""
+    return f"{_SUBMISSION}=" in str(thing.get("description") or "")

@@ -86,8 +86,7 @@ class KfpConnection:
         Raises:
             ConfigurationError: The server has many users, and no namespace is known.
         """
-        health = self.call("say how it is", self._health.healthz_service_get_healthz)
-        if not health.get("multi_user"):
+        if not self.health().get("multi_user"):
             return None
         if self.settings.namespace is None:
             raise ConfigurationError(
@@ -98,6 +97,10 @@ class KfpConnection:
                 hint="Give Config(namespace='...'): that of your Kubeflow profile.",
             )
         return self.settings.namespace
+
+    def health(self) -> dict[str, Any]:
+        """Returns what the server says of itself: ``tag_name`` (its version), ``multi_user``."""
+        return self.call("say how it is", self._health.healthz_service_get_healthz)
 
     def call(
         self,

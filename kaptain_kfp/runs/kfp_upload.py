@@ -6,7 +6,6 @@ of runs, notebooks and people share it; what somebody else makes in the same mom
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +20,9 @@ from kaptain_kfp.exceptions import ConfigurationError, RunError
 from kaptain_kfp.version import __version__
 
 from .kfp_connection import KfpConnection, equals
+from .versions import version_name
 
-__all__ = ["Catalogue", "PipelineVersion", "version_name", "with_component_image"]
-
-_DIGITS = 16
+__all__ = ["Catalogue", "PipelineVersion", "with_component_image"]
 
 
 @dataclass(frozen=True)
@@ -199,16 +197,6 @@ class Catalogue:
             return found
 
 
-def version_name(*documents: Mapping[str, Any]) -> str:
-    """Returns the name of a pipeline's version: that of this package, and a digest of the content.
-
-    Args:
-        *documents: The compiled pipeline (IR), and what it asks of Kubernetes, if anything.
-    """
-    content = json.dumps(documents, sort_keys=True, separators=(",", ":")).encode()
-    return f"{__version__}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}"
-
-
 def with_component_image(pipeline: Mapping[str, Any], image: str | None) -> dict[str, Any]:
     """Returns a pipeline whose steps run in an image, where it leaves that open.
 
@@ -225,8 +213,8 @@ def with_component_image(pipeline: Mapping[str, Any], image: str | None) -> dict
         raise ConfigurationError(
             "The image that the steps of pipelines run in is not known.",
             reason="NoComponentImage",
-            hint="Give Config(component_image='...') or set KAPTAIN_COMPONENT_IMAGE; the image "
-            "needs Python and this version of kaptain-kfp.",
+            hint="`kaptain setup component-image REPO` builds and pushes it; then give "
+            "Config(component_image='...') or set KAPTAIN_COMPONENT_IMAGE.",
         )
     filled: dict[str, Any] = json.loads(text.replace(placeholder, json.dumps(image)))
     return filled

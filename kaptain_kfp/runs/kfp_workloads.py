@@ -7,7 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import Phase, verdict_of
-from kaptain_kfp.exceptions import ClusterError, ObjectNotFoundError, RunTimeoutError
+from kaptain_kfp.exceptions import (
+    ClusterError,
+    NotInstalledError,
+    ObjectNotFoundError,
+    RunTimeoutError,
+)
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.manifests.names import LABEL_RUN, label_value
 
@@ -40,8 +45,8 @@ def workloads_of(cluster: Cluster, run_id: str) -> Iterator[Manifest]:
             for found in cluster.list(kind, {LABEL_RUN: label_value(run_id)}):
                 if verdict_of(found).phase is Phase.ACTIVE:
                     yield found
-        except ObjectNotFoundError:
-            continue  # the cluster has no such kind
+        except NotInstalledError:
+            continue
         except ClusterError as error:
             if error.code != _FORBIDDEN:
                 raise

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import Phase, verdict_of
-from kaptain_kfp.exceptions import InvalidModelProperty, ModelValidationException
+from kaptain_kfp.exceptions import (
+    NotInstalledError,
+)
 from kaptain_kfp.local.controllers import parse_time
 from kaptain_kfp.manifests.names import (
     ANNOTATION_MODEL_ID,
@@ -17,8 +19,6 @@ from kaptain_kfp.manifests.names import (
     LABEL_MODEL,
     MANAGED_BY,
 )
-from kaptain_kfp.model.identity import RESERVED_PARTS, validate_model_id
-from kaptain_kfp.store.base import Store
 
 from .base import RunState
 
@@ -32,7 +32,6 @@ __all__ = [
     "is_managed",
     "is_over",
     "list_managed",
-    "list_models",
     "list_resources",
     "list_runs",
     "list_warnings",
@@ -136,21 +135,23 @@ def list_runs(cluster: Cluster) -> list[RunInfo]:
     return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
 
 
-def list_models(store: Store) -> list[str]:
-    """Returns the ids of the models that have records in a store, sorted."""
-    return sorted(_models(store))
-
-
 def list_managed(cluster: Cluster, kinds: Sequence[str]) -> Iterator[Manifest]:
-    """Yields the objects of these kinds that this package made."""
+    """Yields the objects of these kinds that this package made, of those that the cluster has."""
     for kind in kinds:
-        yield from cluster.list(kind, {LABEL_MANAGED_BY: MANAGED_BY})
+        yield from _installed(cluster, kind, {LABEL_MANAGED_BY: MANAGED_BY})
 
 
-def list_resources(cluster: Cluster, kinds: Sequence[str]) -> list[ResourceInfo]:
-    """Returns the objects of these kinds that this package made, in the order of the kinds."""
-    asked = bool({*kinds} & {*ACCESS_KINDS})
-    unused = {found["metadata"]["uid"] for found in stale(cluster)} if asked else set()
+def list_resources(
+    cluster: Cluster, kinds: Sequence[str], unused: Collection[Manifest] = ()
+) -> list[ResourceInfo]:
+    """Returns the objects of these kinds that this package made, in the order of the kinds.
+
+    Args:
+        cluster: Where to look.
+        kinds: For what.
+        unused: Those that are `stale`.
+    """
+    unused = {found["metadata"]["uid"] for found in unused}
     return [
         resource_info(found, unused=found["metadata"]["uid"] in unused)
         for found in list_managed(cluster, kinds)
@@ -180,7 +181,7 @@ def is_over(workload: Manifest) -> bool:
     return verdict_of(workload).phase is not Phase.ACTIVE
 
 
-def stale(cluster: Cluster, gone: Set[str] = frozenset()) -> list[Manifest]:
+def stale(cluster: Cluster, busy: Collection[str], gone: Set[str] = frozenset()) -> list[Manifest]:
     """Returns the Secrets and ServiceAccounts of ours that nothing uses.
 
     Whatever refers to one uses it, whoever made it; so does a run that isn't over all those of its
@@ -188,12 +189,13 @@ def stale(cluster: Cluster, gone: Set[str] = frozenset()) -> list[Manifest]:
 
     Args:
         cluster: Where to look.
+        busy: The models that have a run that isn't over, see `Runner.unfinished`.
         gone: Uids of objects that are being deleted: they, and what they own, use nothing.
     """
     used: set[tuple[str, str]] = set()
     left = set(gone)
     for kind in _USERS:
-        for user in cluster.list(kind):
+        for user in _installed(cluster, kind):
             if _is_leaving(user, left):
                 left.add(user["metadata"]["uid"])
             else:
@@ -202,7 +204,6 @@ def stale(cluster: Cluster, gone: Set[str] = frozenset()) -> list[Manifest]:
         name = account["metadata"]["name"]
         if ("ServiceAccount", name) in used or not is_managed(account):
             used.update(_references(account))
-    busy = {run.experiment for run in list_runs(cluster) if not run.state.finished}
     return [
         found
         for found in list_managed(cluster, ACCESS_KINDS)
@@ -259,23 +260,14 @@ def task_states(run: RunInfo, outputs: Mapping[str, Any]) -> dict[str, RunState]
     return states
 
 
-def _models(store: Store, prefix: str = "") -> Iterator[str]:
-    """Yields the models below a prefix, without a look at their files, however many there are."""
-    for name in store.folders(prefix):
-        if not prefix or name.lower() not in RESERVED_PARTS:
-            below = f"{prefix}/{name}" if prefix else name
-            yield from _models(store, below)
-        elif name == "records" and _is_model(store, prefix):
-            yield prefix
-
-
-def _is_model(store: Store, model_id: str) -> bool:
+def _installed(
+    cluster: Cluster, kind: str, labels: Mapping[str, str] | None = None
+) -> Iterator[Manifest]:
+    """Yields the objects of a kind; none where the cluster doesn't have it."""
     try:
-        validate_model_id(model_id)
-    except (InvalidModelProperty, ModelValidationException):
-        return False
-    listed = store.list(f"{model_id}/records", recursive=False)
-    return any(entry.key.endswith(".json") for entry in listed)
+        yield from cluster.list(kind, labels)
+    except NotInstalledError:
+        return
 
 
 def _info(run: Manifest) -> RunInfo:

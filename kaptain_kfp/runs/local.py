@@ -26,11 +26,21 @@ from kaptain_kfp.local.controllers import parse_time
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
 
-from .base import RunHandle, Runner, RunRequest, RunState, ScheduledRun, ScheduleHandle
+from .base import (
+    RunHandle,
+    Runner,
+    RunRequest,
+    RunState,
+    ScheduledRun,
+    ScheduleHandle,
+    UnfinishedRun,
+)
 from .executor_template import executor_template
+from .listing import list_runs
 from .local_schedule import LocalScheduleHandle, recurring_run
 from .schedule import Schedule
 from .told import error_of, kept_tail
+from .versions import version_name
 
 __all__ = ["LocalRunHandle", "LocalRunner"]
 
@@ -72,6 +82,10 @@ class LocalRunner(Runner):
         ref = self._cluster.apply(manifest)
         return LocalRunHandle(self._cluster, self._store, ref, request.experiment)
 
+    def version(self, request: RunRequest) -> str:
+        """Returns the name of the pipeline version: here, each run has the pipeline with it."""
+        return version_name(request.pipeline)
+
     def get(self, run_id: str) -> RunHandle:
         """Returns a run of this home."""
         ref = ResourceRef(_RUN_API, "Run", self._cluster.namespace, run_id)
@@ -87,6 +101,15 @@ class LocalRunner(Runner):
         return LocalRunHandle(
             self._cluster, self._store, ResourceRef.of(run), run["spec"]["experiment"]
         )
+
+    def unfinished(self) -> list[UnfinishedRun]:
+        """Returns the runs of this home that aren't over, the newest first."""
+        runs = list_runs(self._cluster)
+        return [
+            UnfinishedRun(run.id, run.experiment, ours=True)
+            for run in runs
+            if not run.state.finished
+        ]
 
     def schedule(self, request: RunRequest, schedule: Schedule) -> ScheduleHandle:
         """Has a run started again and again, as long as this machine is on."""

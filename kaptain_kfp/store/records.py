@@ -118,7 +118,7 @@ class Records:
             event: What happened.
             action: What the run or step was to do.
             revision: The model's revision from then on; by default it stays what it is.
-            submission: With "submitted" and "scheduled".
+            submission: With "submitted" and "scheduled", and with what was done without a run.
             outcome: With "outcome".
             error: With "error" and "closed".
 

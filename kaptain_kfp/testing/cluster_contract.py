@@ -16,7 +16,13 @@ import pytest
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import Phase, verdict_of
-from kaptain_kfp.exceptions import ForeignObjectError, ObjectInvalidError, ObjectNotFoundError
+from kaptain_kfp.exceptions import (
+    AdmissionDeniedError,
+    ForeignObjectError,
+    ObjectExistsError,
+    ObjectInvalidError,
+    ObjectNotFoundError,
+)
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
 
 __all__ = ["PATIENCE", "ClusterContract"]
@@ -118,6 +124,45 @@ class ClusterContract:
         with pytest.raises(ObjectInvalidError, match="Not_A_Name"):
             cluster.apply(bad)
 
+    def test_a_dry_run_stores_nothing(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true")
+        shown = cluster.dry_run(manifest)
+        assert shown["metadata"]["name"] == manifest["metadata"]["name"]
+        assert shown["metadata"]["labels"] == manifest["metadata"]["labels"]
+        assert shown["spec"]["completions"] == 1, "what the cluster fills in"
+        assert list(cluster.list("Job")) == []
+        cluster.delete(cluster.apply(manifest))
+
+    def test_a_dry_run_is_refused_as_the_real_thing(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true", suspend=True)
+        bad = {**manifest, "metadata": {**manifest["metadata"], "name": "Not_A_Name"}}
+        with pytest.raises(ObjectInvalidError, match="Not_A_Name"):
+            cluster.dry_run(bad)
+        ref = cluster.apply(manifest)
+        with pytest.raises(ObjectExistsError, match=ref.name):
+            cluster.dry_run(manifest)
+        cluster.delete(ref)
+
+    def test_a_dry_run_meets_the_quota(self, cluster: Cluster) -> None:
+        quota = {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "none", "namespace": cluster.namespace},
+            "spec": {"hard": {"count/jobs.batch": "0"}},
+        }
+        cluster.apply(quota)
+        refusals: list[AdmissionDeniedError] = []
+
+        def refused() -> bool:
+            try:
+                cluster.dry_run(self.job(cluster, "true"))
+            except AdmissionDeniedError as error:
+                refusals.append(error)
+            return bool(refusals)
+
+        self.eventually(refused, "the quota counts")
+        assert "exceeded quota: none" in refusals[0].message
+
     def test_what_is_not_there(self, cluster: Cluster) -> None:
         ref = ResourceRef("batch/v1", "Job", cluster.namespace, "absent")
         with pytest.raises(ObjectNotFoundError):
@@ -218,6 +263,38 @@ class ClusterContract:
         assert list(cluster.logs(pod, follow=True)) == ["one", "two", "three"]
         assert list(cluster.logs(pod)) == ["one", "two", "three"]
         assert cluster.log_tail(pod, 2) == "two\nthree"
+
+    @pytest.mark.usefixtures("running_pods")
+    def test_what_runs_before_the_main_container_has_a_log_of_its_own(
+        self, cluster: Cluster
+    ) -> None:
+        made = self.job(cluster, 'echo main; cat "$$FOLDER/note"')
+        spec = made["spec"]["template"]["spec"]
+        mounted = {
+            "env": [{"name": "FOLDER", "value": "/shared"}],
+            "volumeMounts": [{"name": "shared", "mountPath": "/shared"}],
+        }
+        spec["volumes"] = [{"name": "shared", "emptyDir": {}}]
+        (main,) = spec["containers"]
+        first = {**main, **mounted, "name": "first"}
+        first["command"] = ["sh", "-c", 'echo 1; sleep 0.3; echo from first > "$$FOLDER/note"']
+        second = {**main, **mounted, "name": "second", "command": ["sh", "-c", "echo 2"]}
+        spec["initContainers"], spec["containers"] = [first, second], [{**main, **mounted}]
+        ref = cluster.apply(made)
+        self.eventually(lambda: cluster.pods(ref), "a pod")
+        pod = ResourceRef.of(cluster.pods(ref)[0])
+
+        def begun() -> bool:
+            told = cluster.get(pod)["status"].get("initContainerStatuses") or [{}]
+            return bool({"running", "terminated"} & set(told[0].get("state") or ()))
+
+        self.eventually(begun, "the first container begins")
+        assert list(cluster.logs(pod, follow=True, container="first")) == ["1"]
+        assert list(cluster.logs(pod, follow=True)) == ["main", "from first"]
+        assert list(cluster.logs(pod, container="second")) == ["2"]
+        assert self.finish(cluster, ref) is Phase.SUCCEEDED
+        ended = cluster.get(pod)["status"]["initContainerStatuses"]
+        assert [told["state"]["terminated"]["exitCode"] for told in ended] == [0, 0]
 
     @pytest.mark.usefixtures("running_pods")
     def test_a_failure_and_its_exit_code(self, cluster: Cluster) -> None:

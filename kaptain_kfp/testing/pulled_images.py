@@ -1,7 +1,8 @@
 """Plays a node's container runtime: what pods run comes out of a real registry.
 
-Of an image that this package has published, the layers above its base are unpacked; this machine
-and its Python stand for the base. It is what `serve_kubernetes(pull=True)` has the kubelet do.
+Of an image that this package has published, the layers above its base are unpacked. This machine
+and its Python stand for the base, and for every other image, which brings no code. It is what
+`serve_kubernetes(pull=True)` has the kubelet do.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,11 @@ def pull(home: Path, reference: str, configurations: Sequence[str]) -> None:
 
     Args:
         home: The folder of the local world.
-        reference: ``<repository>@sha256:<digest>``.
+        reference: ``<repository>:<tag>`` or ``<repository>@sha256:<digest>``.
         configurations: Docker configurations with the logins to try.
 
     Raises:
-        ImagePullError: The registry refuses it, doesn't have it, or it isn't one of ours.
+        ImagePullError: The registry refuses it, or doesn't have it.
     """
     try:
         with _alone(home, reference.rpartition(":")[2]):
@@ -84,17 +85,22 @@ def _pull(home: Path, reference: str, credentials: Credentials) -> None:
             root = Path(scratch) / "root"
             _unpack(client, image, root)
             _keep(root, image, folder, digest.removeprefix("sha256:"))
+    if ref.digest is None:
+        name = images.name_file(home, reference)
+        name.parent.mkdir(parents=True, exist_ok=True)
+        _write(name, {"digest": digest.removeprefix("sha256:")})
 
 
 def _unpack(client: RegistryClient, image: RemoteImage, root: Path) -> None:
-    """Unpacks the layers above the base's."""
-    base = image.labels.get(f"{_BASE}.name"), image.labels.get(f"{_BASE}.digest")
-    if not all(base) or LABEL_CHECKSUM not in image.labels:
-        raise ImagePullError(f"{image.reference} was not published by this package.")
-    name, _, _ = str(base[0]).partition("@")
+    """Unpacks the layers above the base's, none of an image that isn't ours."""
+    root.mkdir()
+    if LABEL_CHECKSUM not in image.labels:
+        (root / CODE_FOLDER.lstrip("/")).mkdir()
+        return
+    base = image.labels[f"{_BASE}.name"], image.labels[f"{_BASE}.digest"]
+    name, _, _ = base[0].partition("@")
     below = image_reference(f"{name.rpartition(':')[0] or name}@{base[1]}", field="base_image")
     count = len(client.image(below, image.platform).manifest.layers)
-    root.mkdir()
     for layer in image.manifest.layers[count:]:
         with tempfile.TemporaryFile() as file:
             for chunk in client.open_blob(image.reference, layer):
@@ -105,19 +111,23 @@ def _unpack(client: RegistryClient, image: RemoteImage, root: Path) -> None:
 
 
 def _keep(root: Path, image: RemoteImage, folder: Path, digest: str) -> None:
-    config = image.config["config"]
+    config = image.config.get("config") or {}
     shutil.rmtree(folder, ignore_errors=True)
     (root / CODE_FOLDER.lstrip("/")).rename(root / images.CODE_FOLDER)
     root.rename(folder)
     places = environment_of(image.config).get("PYTHONPATH", "").split(":")
     card = {
         "digest": digest,
-        "checksum": image.labels[LABEL_CHECKSUM],
+        "checksum": image.labels.get(LABEL_CHECKSUM, ""),
         "interpreter": {"executable": sys.executable},
         "venv": False,
-        "main_file": config["Entrypoint"][-1],
-        "python_path": [str(folder / place.lstrip("/")) for place in places],
+        "main_file": (config.get("Entrypoint") or [""])[-1],
+        "python_path": [str(folder / place.lstrip("/")) for place in places if place],
     }
-    draft = folder / "image.json.draft"
-    draft.write_text(json.dumps(card), encoding="utf-8")
-    os.replace(draft, folder / "image.json")  # noqa: PTH105
+    _write(folder / "image.json", card)
+
+
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    draft = file.with_name(f"{file.name}.draft")
+    draft.write_text(json.dumps(content), encoding="utf-8")
+    os.replace(draft, file)  # noqa: PTH105

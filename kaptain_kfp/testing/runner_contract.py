@@ -26,7 +26,7 @@ from kaptain_kfp.exceptions import (
     ScriptFailedError,
 )
 from kaptain_kfp.manifests.names import labels_for
-from kaptain_kfp.runs.base import RunHandle, Runner, RunRequest, RunState
+from kaptain_kfp.runs.base import RunHandle, Runner, RunRequest, RunState, UnfinishedRun
 from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.store.folder import FolderStore
 
@@ -145,6 +145,14 @@ class RunnerContract:
         run.cancel()
         assert run.state is RunState.SUCCEEDED
 
+    def test_what_is_not_over(self, runner: Runner, start: Callable[[str], RunHandle]) -> None:
+        start("succeed").wait(PATIENCE)
+        assert runner.unfinished() == []
+        run = start("hang")
+        assert runner.unfinished() == [UnfinishedRun(run.id, MODEL_ID, ours=True)]
+        run.cancel()
+        assert runner.unfinished() == []
+
     def test_a_run_is_found_again(self, start: Callable[[str], RunHandle], runner: Runner) -> None:
         run = start("fail")
         again = runner.get(run.id)
@@ -208,8 +216,9 @@ class RunnerContract:
             return runner.schedule(request_to("succeed", home, store, name), schedule)
 
         off, on = make("off", False), make("on", True)
-        assert [found.id for found in runner.schedules()] == [on.id, off.id]
-        assert [found.name for found in runner.schedules(MODEL_ID)] == ["on", "off"]
+        # made in one second, they have no order
+        assert {found.id for found in runner.schedules()} == {on.id, off.id}
+        assert {found.name for found in runner.schedules(MODEL_ID)} == {"on", "off"}
         assert runner.schedules("dev/other") == []
         runs = eventually(lambda: self._succeeded(runner, 2), "two runs succeed")
         assert {run.schedule_id for run in runs} == {on.id}

@@ -7,7 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kaptain_kfp.testing.registry import missing_programs
+
 ROOT = Path(__file__).parents[2]
+# Without a registry there is one line that says so.
+IMAGES = (
+    ["images in a registry"]
+    if missing_programs()
+    else [
+        "image: first build",
+        "image: code change",
+        "the same, bytes sent",
+        "image: requirements change",
+        "image: memory of the biggest process",
+    ]
+)
 
 
 def test_everything_is_measured_once(tmp_path: Path) -> None:
@@ -31,6 +45,7 @@ def test_everything_is_measured_once(tmp_path: Path) -> None:
         "the supervisor's memory at its peak" if Path("/proc/self").exists() else "not measured",
         "idle supervisor, memory" if Path("/proc/self").exists() else "not measured",
         "listing 20 objects, page by page",
+        *IMAGES,
     ):
         assert row in done.stdout
     assert list(tmp_path.iterdir()) == []

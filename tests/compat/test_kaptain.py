@@ -34,6 +34,7 @@ IMPORTS = [
     "from kaptain.platform.config.docker import DockerConfigurationProvider",
     "from kaptain.platform.config.provider import ConfigurationProvider",
     "from kaptain.platform.config.s3 import S3ConfigurationProvider",
+    "from kaptain.platform.image_builder_util import ImageBuilderUtil",
     "from kaptain.platform.metadata_util import MetadataUtil",
     "from kaptain.platform.model_export_util import ModelExportUtil",
     "from kaptain.platform.serving.packaging.artifact_builder import TorchServingArtifactBuilder",

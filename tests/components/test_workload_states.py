@@ -120,7 +120,9 @@ class Frames(Cluster):
         self.asked += 1
         return self._said
 
-    def logs(self, pod: ResourceRef, *, follow: bool = False) -> Iterator[str]:
+    def logs(
+        self, pod: ResourceRef, *, follow: bool = False, container: str | None = None
+    ) -> Iterator[str]:
         yield from self._log.splitlines()
 
     def log_tail(self, pod: ResourceRef, lines: int = 30) -> str:
@@ -130,6 +132,9 @@ class Frames(Cluster):
         self.deleted.append(ref)
 
     def apply(self, manifest: Manifest) -> ResourceRef:
+        raise NotImplementedError
+
+    def dry_run(self, manifest: Manifest) -> Manifest:
         raise NotImplementedError
 
     def list(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[Manifest]:

@@ -113,7 +113,7 @@ class Kubeflow:
                 "kfp_host": self.pipelines.url,
                 "kfp_token": login.kfp if login else None,
                 "namespace": NAMESPACE,
-                "component_image": "registry.example.com/python-steps:1",
+                "component_image": f"{self.registry.host}/kaptain/steps:1",
                 **self.settings,
                 **settings,
             }
@@ -229,6 +229,8 @@ def serve_kubeflow(
         with RegistryClient(logins) as client:
             version = platform.python_version()
             push_base_image(client, made.base_image, {"PYTHON_VERSION": version})
+            # where it is run, this machine's interpreter stands for it, which has the package
+            push_base_image(client, f"{registry.host}/kaptain/steps:1")
         yield made
 
 

@@ -6,12 +6,17 @@ Notebook → Kubeflow Pipelines → steps → Kubernetes → training process �
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
+from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.runs.base import RunState
 from kaptain_kfp.testing.faulty_proxy import proxy_to
 from kaptain_kfp.testing.homes import pod_processes
+from kaptain_kfp.testing.wheels import make_wheel
 
 from .kubeflow import UPLOADING, Kubeflow
 
@@ -36,6 +41,54 @@ def test_a_model_is_trained_and_everything_can_be_read_back(kubeflow: Kubeflow) 
     image = job["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image.startswith(f"{kubeflow.registry.host}/team/digits@sha256:")
     assert not pod_processes(kubeflow.home)
+
+
+IMPORTING = UPLOADING.replace("import json", "import small, json").replace(
+    'print("rank"', 'print("small", small.VERSION)\nprint("rank"'
+)
+
+
+def test_requirements_are_installed_by_the_base_image_once(
+    kubeflow: Kubeflow, tmp_path: Path
+) -> None:
+    index = tmp_path / "index"
+    make_wheel(index, "small", "1.0", requires=["click>=999"])
+    make_wheel(index, "click", "999.0")
+    requirements = kubeflow.project / "requirements.txt"
+    requirements.write_text(f"--no-index\n--find-links {index}\nsmall\n", encoding="utf-8")
+    model = kubeflow.model(IMPORTING, requirements="requirements.txt")
+    assert model.train({"--C": 1}) is True
+    said = "\n".join(model.last_run.logs()) if model.last_run else ""
+    for line in (
+        "installs requirements.txt in the cluster.",
+        "WARNING: the requirements need another version of click than the",
+        "Successfully installed click-999.0 small-1.0",
+        "Layer with requirements in /opt/kaptain/site-packages for Python",
+        "small 1.0",
+    ):
+        assert line in said
+    (job,) = kubeflow.objects("Job")
+    assert "-build-" not in job["metadata"]["name"], "the builder's Job is removed"
+
+    (kubeflow.project / "trainer.py").write_text(IMPORTING + "\n# changed", encoding="utf-8")
+    assert model.train({"--C": 1}) is True
+    again = "\n".join(model.last_run.logs()) if model.last_run else ""
+    assert "kept in the registry" in again and "small 1.0" in again
+    assert "in the cluster" not in again and "Successfully installed" not in again
+
+
+def test_a_requirement_that_does_not_exist(kubeflow: Kubeflow, tmp_path: Path) -> None:
+    requirements = kubeflow.project / "requirements.txt"
+    requirements.write_text(f"--no-index\n--find-links {tmp_path}\nnope==3\n", encoding="utf-8")
+    model = kubeflow.model(IMPORTING, requirements="requirements.txt")
+    with pytest.raises(ImageBuildException) as caught:
+        model.build()
+    assert caught.value.message == (
+        "The requirement nope==3 in requirements.txt can't be installed."
+    )
+    assert "No matching distribution found for nope==3" in str(caught.value)
+    assert kubeflow.objects("Job") == []
+    assert not list(kubeflow.registry.folder.rglob("digits/_manifests/tags/*"))
 
 
 def test_an_unchanged_build_costs_next_to_nothing(kubeflow: Kubeflow) -> None:

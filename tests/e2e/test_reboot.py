@@ -82,7 +82,7 @@ def test_a_reboot_in_mid_train(
     gate: Gate,
     kaptain_home: Path,
     framework: str,
-    starts: int,
+    starts: set[int],
     eventually: Eventually,
 ) -> None:
     need_root("unshare")
@@ -107,6 +107,6 @@ def test_a_reboot_in_mid_train(
     after = machine(AFTER, str(last), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     said, trouble = after.communicate(timeout=120)
     assert said.splitlines() == ["SUCCEEDED", "True"], trouble
-    assert gate.starts == starts
+    assert gate.starts in starts
     end_home(kaptain_home)
     assert not pod_processes(kaptain_home)

@@ -20,7 +20,7 @@ from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.model.world import world_of
 from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 from kaptain_kfp.runs.base import RunState
-from kaptain_kfp.runs.listing import list_models
+from kaptain_kfp.store.models import list_models
 from kaptain_kfp.store.s3 import S3Store
 from kaptain_kfp.testing.faulty_proxy import proxy_to
 from kaptain_kfp.testing.leaks import Leaks

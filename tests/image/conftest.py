@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.testing import wheels
 
 
 class RecordingStore(FolderStore):
@@ -48,40 +45,4 @@ def store(tmp_path: Path) -> RecordingStore:
 
 @pytest.fixture
 def make_wheel() -> Callable[..., Path]:
-    """Writes a wheel without building one."""
-
-    def make(
-        folder: Path,
-        name: str,
-        version: str = "1.0",
-        *,
-        tag: str = "py3-none-any",
-        files: Mapping[str, str] | None = None,
-        requires: Sequence[str] = (),
-        scripts: str = "",
-    ) -> Path:
-        info = f"{name}-{version}.dist-info"
-        needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
-        extras = re.findall(r"extra == '(\w+)'", needs)
-        needs += "".join(f"Provides-Extra: {extra}\n" for extra in extras)
-        content = {
-            **(files if files is not None else {f"{name}/__init__.py": f"VERSION = {version!r}\n"}),
-            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
-            f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\n"
-            f"Tag: {tag}\n",
-            **({f"{info}/entry_points.txt": scripts} if scripts else {}),
-        }
-        lines = [f"{path},sha256={_hash(text)},{len(text)}\n" for path, text in content.items()]
-        content[f"{info}/RECORD"] = f"{''.join(lines)}{info}/RECORD,,\n"
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{name}-{version}-{tag}.whl"
-        with zipfile.ZipFile(file, "w") as archive:
-            for path, text in content.items():
-                archive.writestr(path, text)
-        return file
-
-    return make
-
-
-def _hash(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+    return wheels.make_wheel

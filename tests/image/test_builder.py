@@ -16,6 +16,7 @@ import urllib3
 from kaptain_kfp.exceptions import (
     ImageBuildException,
     ImageNotFoundError,
+    ModelValidationException,
     RegistryAuthError,
     RegistryError,
     RegistryUnavailableError,
@@ -63,7 +64,7 @@ def recipe(
 ) -> Recipe:
     image = ImageSpec(name=str(target), base_image=str(base), checksum=code.hex())
     layers = (*more, plan("kaptain/main.py", code))
-    return Recipe(image, IDENTITY, "main.py", lambda _: layers, **options)
+    return Recipe(image, IDENTITY, "main.py", lambda _, __: layers, **options)
 
 
 class Builds:
@@ -131,6 +132,7 @@ def test_what_is_built_is_the_base_and_more(
         reference=f"{target.name}@{told['Digest']}",
         checksum=b"print(1)".hex(),
         built=True,
+        base=f"{base}@{skopeo(base)['Digest']}",
     )
     assert told["Layers"][0] == below.layers[0].digest
     assert len(told["Layers"]) == 2
@@ -489,3 +491,19 @@ def test_a_base_by_digest(build: Builds, base: ImageReference, target: ImageRefe
     named = image_reference(f"{base}@{digest}")
     assert build(recipe(target, named)).built
     assert not build(recipe(target, named), refresh_base=True).built
+
+
+def test_an_image_that_would_replace_its_base(build: Builds, base: ImageReference) -> None:
+    with pytest.raises(ModelValidationException, match="is the base image itself"):
+        build(recipe(base, base))
+    # by its digest it stays
+    digest = build.client.resolve(base).digest
+    assert build(recipe(base, base.at(digest))).built
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:1/a:-", "127.0.0.1:1/A:1"])
+def test_names_that_are_not_allowed(build: Builds, base: ImageReference, name: str) -> None:
+    with pytest.raises(ModelValidationException, match="image_name"):
+        build(recipe(name, base))
+    with pytest.raises(ModelValidationException, match="base_image"):
+        build(recipe("127.0.0.1:1/a:1", name))

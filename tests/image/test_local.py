@@ -99,6 +99,15 @@ def test_a_second_build_does_nothing(
     assert {path: path.stat() for path in (tmp_path / "home").rglob("*")} == before
 
 
+def test_there_is_no_base_to_look_at(
+    images: LocalImages, base: Path, store: RecordingStore
+) -> None:
+    log: list[str] = []
+    built = images.build(spec(base, store), store, log.append, refresh_base=True)
+    assert log[0] == "Images of this machine have no base: python:3.11 isn't looked at."
+    assert built.base is None
+
+
 def test_a_name_moves_and_the_old_image_stays(
     images: LocalImages, base: Path, store: RecordingStore, tmp_path: Path
 ) -> None:

@@ -57,6 +57,18 @@ def test_all_kinds_of_lines(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("option", ["-f wheels", "--find-links=wheels", "--find-links wheels"])
+def test_folders_beside_a_file_are_found_from_everywhere(tmp_path: Path, option: str) -> None:
+    (tmp_path / "sub" / "wheels").mkdir(parents=True)
+    (tmp_path / "r.txt").write_text("-r sub/more.txt\n--find-links https://example.com/wheels\n")
+    (tmp_path / "sub" / "more.txt").write_text(f"{option}\n-f elsewhere\n")
+    assert read_requirements(tmp_path / "r.txt").options == (
+        f"--find-links {tmp_path / 'sub' / 'wheels'}",
+        "-f elsewhere",
+        "--find-links https://example.com/wheels",
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "project"),
     [
@@ -102,6 +114,7 @@ def test_what_has_to_be_cloned_is_told_apart(tmp_path: Path, line: str) -> None:
         ("-r r.txt", r"r\.txt includes itself"),
         ("-c ./r.txt", r"r\.txt includes itself"),
         ("-r https://example.com/r.txt", r"r\.txt includes the URL"),
+        ("-r https://me:s3cret@example.com/r.txt", r"'https://\*\*\*@example.com/r.txt'"),
     ],
 )
 def test_what_cannot_be_included(tmp_path: Path, text: str, message: str) -> None:

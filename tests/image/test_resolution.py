@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaptain_kfp.image.resolution import Package, Resolution, parse_report
@@ -22,6 +22,7 @@ def resolution(graph: dict[str, tuple[set[str], bool]]) -> Resolution:
     )
 
 
+@settings(deadline=None)
 @given(graphs, st.sets(st.sampled_from(NAMES)))
 def test_what_is_kept_is_needed_and_what_is_needed_is_kept(
     graph: dict[str, tuple[set[str], bool]], names: set[str]

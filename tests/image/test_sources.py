@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from kaptain_kfp.exceptions import ImageBuildException, StoreNotFoundError
-from kaptain_kfp.image.sources import collect, digest_sources, unpack, upload_sources
+from kaptain_kfp.image.sources import (
+    collect,
+    digest_sources,
+    stored_sources,
+    unpack,
+    upload_sources,
+)
 
 from .conftest import RecordingStore
 
@@ -160,3 +166,17 @@ def test_an_archive_under_a_wrong_digest_is_refused(
     second.replace(first)
     with pytest.raises(ImageBuildException, match="src isn't used"):
         unpack(store, "m", spec, tmp_path / "code")
+
+
+def test_what_would_be_sent_is_known_before(base: Path, store: RecordingStore) -> None:
+    sources = collect(base, "train.py", ["src"])
+    digests = digest_sources(sources)
+    before = stored_sources(sources, store, "m", digests)
+    assert store.sent == []
+    assert [(entry.path, entry.size) for entry in before.entries] == [
+        ("src", None),
+        ("train.py", None),
+    ]
+    sent = upload_sources(sources, store, "m", digests=digests)
+    assert stored_sources(sources, store, "m", digests) == sent
+    assert stored_sources(sources, None, "m", digests) == before, "a store that can't be asked"

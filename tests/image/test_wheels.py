@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
+import subprocess
 import sys
 import tarfile
 import venv
@@ -133,6 +135,31 @@ def test_markers_are_those_of_the_target(world: World) -> None:
     )
     assert set(installed.versions) == {"app", *needed}
     assert {path.name for path in installed.packages.iterdir()} >= set(needed)
+
+
+@pytest.fixture(params=["this one", "one with an old pip"])
+def interpreter(request: pytest.FixtureRequest, world: World) -> str:
+    if request.param == "this one":
+        return sys.executable
+    found = sorted(Path.home().glob(".pyenv/versions/3.10.*/bin/python"))
+    python = found[0] if found else shutil.which("python3.10")
+    if python is None:
+        pytest.skip("python3.10: not found")
+    subprocess.run([python, "-m", "venv", world.folder / "old"], check=True, timeout=120)
+    return str(world.folder / "old" / "bin" / "python")
+
+
+def test_the_python_that_is_required_is_that_of_the_target(
+    world: World, interpreter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", interpreter)
+    world.wheel("app", "1.0", python=">=3.8")
+    world.wheel("app", "2.0", python=">=3.12.3")
+    world.wheel("app", "3.0", python=">=3.12.5")
+    world.sdist("slow")
+    world.wheel("needy", "1.0", requires=["slow<3", "app ; python_version == '3.12'"])
+    world.wheel("needy", "1.1", requires=["slow<3,>=1", "app ; python_version == '3.12'"])
+    assert world.install("needy").versions == {"app": "2.0", "needy": "1.1", "slow": "1.0"}
 
 
 def test_what_has_no_wheel_is_built_if_it_then_fits_everywhere(world: World) -> None:
@@ -310,6 +337,14 @@ def test_an_interpreter_without_pip_is_helped(
     monkeypatch.setattr(sys, "executable", str(world.folder / "bare" / "bin" / "python"))
     world.wheel("app")
     assert world.install("app").versions == {"app": "1.0"}
+
+
+def test_a_place_that_cannot_be_written_to(world: World) -> None:
+    world.wheel("app")
+    (world.folder / "out").write_text("a file")
+    with pytest.raises(ImageBuildException, match=r"can't be installed in .*out: ") as caught:
+        world.install("app")
+    assert "space" in (caught.value.hint or "")
 
 
 def test_frameworks() -> None:

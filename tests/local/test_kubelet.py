@@ -82,6 +82,15 @@ class Machine:
                 "restartPolicy": "Never",
                 "terminationGracePeriodSeconds": 1,
                 "volumes": container.pop("volumes", []),
+                "initContainers": [
+                    {
+                        "name": f"init-{number}",
+                        "image": HOST_IMAGE,
+                        "command": ["sh", "-c", script.replace("$", "$$")],
+                        "env": [{"name": "PLACE", "value": str(self.home.root)}],
+                    }
+                    for number, script in enumerate(container.pop("before", ()))
+                ],
                 "containers": [
                     {
                         "name": "main",
@@ -548,3 +557,58 @@ def test_what_the_machine_cannot_give_is_refused(
     assert not pod.files.folder.exists()
     pod.delete()
     machine.until(machine.empty, "nothing is left")
+
+
+def init_states(pod: Pod) -> list[str]:
+    """Returns the states of the containers before the main one, with the exit codes."""
+    told = []
+    for container in pod.now["status"].get("initContainerStatuses", ()):
+        ((word, facts),) = container["state"].items()
+        told.append(f"{word} {facts.get('exitCode', facts.get('reason', ''))}".strip())
+    return told
+
+
+def test_containers_run_one_after_the_other_before_the_main_one(machine: Machine) -> None:
+    pod = machine.pod("echo main; exit 3", before=["echo 0", GATED.replace("exit 3", "exit 0")])
+    machine.until(lambda: machine.starts, "the second runs")
+    machine.until(lambda: init_states(pod) == ["terminated 0", "running"], "that is said")
+    assert pod.phase == "Pending" and pod.waits_for() == "PodInitializing"
+    conditions = {c["type"]: c["status"] for c in pod.now["status"]["conditions"]}
+    assert conditions["Initialized"] == conditions["Ready"] == "False"
+    machine.boot()
+    machine.open_gate()
+    assert pod.exit_code() == 3
+    assert init_states(pod) == ["terminated 0", "terminated 0"]
+    assert (pod.files.log.read_text(), machine.starts) == ("main\n", 1)
+    assert machine.home.pod_log(pod.uid, "init-0").read_text() == "0\n"
+    assert machine.home.pod_log(pod.uid, "main") == machine.home.pod_log(pod.uid)
+    assert {path.name for path in pod.files.folder.glob("code*")} == set()
+
+
+def test_the_first_that_fails_is_the_last(machine: Machine) -> None:
+    pod = machine.pod("echo main", before=["true", "exit 4", "echo never"])
+    machine.until(lambda: pod.phase == "Failed", "it fails")
+    assert init_states(pod) == ["terminated 0", "terminated 4", "waiting PodInitializing"]
+    assert pod.waits_for() == "PodInitializing"
+    assert pod.files.log.read_text() == ""
+    conditions = {c["type"]: c["status"] for c in pod.now["status"]["conditions"]}
+    assert conditions["Initialized"] == "False"
+    assert not machine.home.pod_log(pod.uid, "init-2").read_text()
+
+
+def test_a_pod_that_is_deleted_before_its_main_container_runs(machine: Machine) -> None:
+    pod = machine.pod("echo main", before=[GATED])
+    machine.until(lambda: machine.starts, "the first runs")
+    pod.delete()
+    machine.until(machine.empty, "nothing is left")
+
+
+def test_a_shim_that_is_killed_before_the_main_container_runs(machine: Machine) -> None:
+    pod = machine.pod("echo main", before=[GATED])
+    machine.until(lambda: machine.starts, "the first runs")
+    machine.until(lambda: init_states(pod) == ["running"], "that is said")
+    started = pod.files.started()
+    assert started is not None
+    os.kill(started["shim"], signal.SIGKILL)
+    machine.until(lambda: pod.phase == "Failed", "that is noticed")
+    assert pod.files.log.read_text() == ""

@@ -66,6 +66,7 @@ def test_everything_is_made_for_its_owner_only(files: PodFiles, tmp_path: Path) 
         "folder": str(files.code),
         "log": str(files.log),
         "bells": str(tmp_path / "bells"),
+        "before": [],
     }
 
 

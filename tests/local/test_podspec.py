@@ -290,7 +290,7 @@ def test_an_impossible_limit_is_named() -> None:
 )
 def test_which_image_it_needs(image: str | None, needs: str | None) -> None:
     container = {"name": "main"} if image is None else {"name": "main", "image": image}
-    assert refers_to({"spec": {"containers": [container]}}) == needs
+    assert refers_to(container) == needs
 
 
 def test_paths_are_put_in_place_once() -> None:

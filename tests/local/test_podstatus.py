@@ -145,3 +145,44 @@ def test_what_vanished_was_disrupted(before: dict[str, Any] | None, since: str) 
 def test_a_pod_that_nobody_scheduled_has_a_start_time() -> None:
     assert podstatus.running(pod(), T0, T1)["startTime"] == TEXT0
     assert podstatus.ended(pod(), note(), T1)["startTime"] == TEXT1
+
+
+def test_what_runs_before_the_main_process() -> None:
+    made = pod()
+    made["spec"]["initContainers"] = [{"name": "a", "image": "x"}, {"name": "b", "image": "y"}]
+
+    def states(status: dict[str, Any]) -> list[str]:
+        told = status["initContainerStatuses"]
+        assert [each["name"] for each in told] == ["a", "b"]
+        assert [each["ready"] for each in told] == [
+            each["state"].get("terminated", {}).get("exitCode") == 0 for each in told
+        ]
+        return [next(iter(each["state"])) for each in told]
+
+    first = podstatus.progress(made, T0, [], T0)
+    assert first is not None and first["phase"] == "Pending"
+    assert states(first) == ["running", "waiting"]
+    assert state(first) == {"waiting": {"reason": "PodInitializing"}}
+    assert conditions(first)["Initialized"] == ("False", TEXT0, "ContainersNotInitialized")
+    (message,) = (c["message"] for c in first["conditions"] if c["type"] == "Initialized")
+    assert message == "containers with incomplete status: [a b]"
+    assert podstatus.progress({**made, "status": first}, T0, [], T1) is None, "said already"
+    second = podstatus.progress({**made, "status": first}, T0, [note()], T1)
+    assert second is not None and states(second) == ["terminated", "running"]
+    assert podstatus.progress(made, T0, [note(code=4)], T1) is None, "its end is told at once"
+    third = podstatus.progress({**made, "status": second}, T0, [note(), note()], T2)
+    assert third is not None and third["phase"] == "Running"
+    assert states(third) == ["terminated", "terminated"]
+    assert state(third) == {"running": {"startedAt": TEXT1}}
+    assert conditions(third)["Initialized"] == ("True", TEXT2, "")
+
+
+def test_what_fails_before_the_main_process() -> None:
+    made = pod()
+    made["spec"]["initContainers"] = [{"name": "a", "image": "x"}]
+    end = note(code=4, before=0)
+    status = {**podstatus.ended(made, end, T2), **podstatus.initialised(made, [end])}
+    assert status["phase"] == "Failed"
+    assert state(status) == {"waiting": {"reason": "PodInitializing"}}
+    assert status["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 4
+    assert conditions(status)["Initialized"] == ("False", TEXT2, "PodFailed")

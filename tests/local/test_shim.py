@@ -314,3 +314,30 @@ def test_it_is_light() -> None:
     heavy = {"site", "typing", "subprocess", "pathlib", "logging", "kaptain_kfp", "threading"}
     assert heavy.isdisjoint(loaded)
     assert len(loaded) < 75
+
+
+def step(pod: Pod, number: int, script: str) -> dict[str, Any]:
+    return {
+        "command": ["sh", "-c", script],
+        "environment": {"PATH": os.environ["PATH"]},
+        "folder": str(pod.folder / "code"),
+        "log": str(pod.folder / f"log-{number}"),
+    }
+
+
+def test_what_has_to_succeed_before(pod: Pod) -> None:
+    before = [step(pod, 0, "echo first; touch a"), step(pod, 1, "test -e a && echo second")]
+    note = pod.shell("ls; echo main", before=before).finish()
+    assert (note["code"], pod.log) == (0, "a\nmain\n")
+    assert (pod.folder / "log-1").read_text() == "second\n"
+    notes = [pod.note("init-0.json"), pod.note("init-1.json")]
+    assert [told["code"] for told in notes] == [0, 0]
+    assert notes[0]["finished"] <= notes[1]["started"] <= note["started"]
+
+
+def test_nothing_is_started_after_what_failed(pod: Pod) -> None:
+    before = [step(pod, 0, "exit 5"), step(pod, 1, "echo never")]
+    note = pod.shell("echo never", before=before).finish()
+    assert (note["code"], note["before"]) == (5, 0)
+    assert pod.note("init-0.json")["code"] == 5
+    assert not {"log", "log-1", "init-1.json"} & pod.names()

@@ -193,6 +193,17 @@ def test_a_schedule_is_no_run() -> None:
     assert newer_runs([scheduled], None) == []
 
 
+def test_what_was_done_without_a_run_is_none() -> None:
+    submission = Submission(definition=DEFINITION)
+    failed = record("x", "error", "build", submission=submission, error=ERROR)
+    published = record("y", "outcome", "build", submission=submission, outcome=Outcome(image=IMAGE))
+    status = fold([submitted({}, "a"), failed])
+    assert (status.last_run_id, status.last_error) == ("a", ERROR)
+    status = fold([submitted({}, "a"), failed, published])
+    assert (status.last_run_id, status.last_error, status.image) == ("a", None, IMAGE)
+    assert newer_runs([failed, published], None) == []
+
+
 @pytest.mark.parametrize(
     ("own", "newer"),
     [

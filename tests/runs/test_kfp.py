@@ -15,13 +15,14 @@ from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.compiler import packaged
 from kaptain_kfp.exceptions import ConfigurationError, RunError, RunnerUnavailableError
 from kaptain_kfp.manifests.names import labels_for
-from kaptain_kfp.model.plans import plan_train
+from kaptain_kfp.model.requests import request_train
 from kaptain_kfp.runs.base import RunHandle, RunRequest, RunState
 from kaptain_kfp.runs.kfp import KfpRunner
 from kaptain_kfp.runs.kfp_connection import KfpConnection
 from kaptain_kfp.runs.kfp_settings import KfpSettings
-from kaptain_kfp.runs.kfp_upload import version_name, with_component_image
+from kaptain_kfp.runs.kfp_upload import with_component_image
 from kaptain_kfp.runs.schedule import Schedule
+from kaptain_kfp.runs.versions import version_name
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
@@ -345,13 +346,14 @@ def test_runs_of_others(face: KfpFace, make_runner: MakeRunner, start: Start) ->
 @pytest.mark.parametrize("name", ["kaptain-build", "kaptain-train"])
 def test_our_own_pipelines_are_taken(make_runner: MakeRunner, name: str) -> None:
     runner = make_runner(component_image="registry.example/kaptain-kfp-python:1")
-    plan = plan_train({"--lr": 0.1, "--big": 2**60}, workers=3, memory="2G")
+    asked = request_train({"--lr": 0.1, "--big": 2**60}, workers=3, memory="2G")
     model: dict[str, Any] = {"identity": {"id": MODEL_ID}, "labels": []}
-    parameters = plan.parameters if name == "kaptain-train" else {}
+    parameters = asked.parameters if name == "kaptain-train" else {}
     request = RunRequest(
         packaged.pipeline(name), {"model": model, **parameters}, MODEL_ID, "by " + name
     )
     runner.submit(request)
     (shown,) = runs_of(runner)
     assert shown["runtime_config"]["parameters"] == {"model": model, **parameters}
+    assert pipelines_of(runner)[name] == [runner.version(request)]
     assert list(pipelines_of(runner)) == [name]

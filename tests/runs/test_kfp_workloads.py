@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from kaptain_kfp.cluster.base import ResourceRef
+from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.local.podspec import HOST_IMAGE
 from kaptain_kfp.manifests.names import labels_for
 from kaptain_kfp.runs.kfp_workloads import end_workloads, pods_of, workloads_of
 from kaptain_kfp.testing.homes import pod_processes
+from kaptain_kfp.testing.kubernetes_api import serve_kubernetes
 from kaptain_kfp.testing.runner_contract import eventually
 
 
@@ -92,3 +94,12 @@ def test_the_pods_of_a_run_are_its_steps(kaptain_home: Path) -> None:
     found = pods_of(cluster, "run-1")
     assert [str(ResourceRef.of(pod)) for pod in found] == [f"Pod/{names[0]}"]
     assert pods_of(cluster, "run-3") == []
+
+
+def test_kinds_that_the_cluster_does_not_have(kaptain_home: Path) -> None:
+    kinds = ("TFJob", "PyTorchJob", "TrainJob", "Experiment")
+    with serve_kubernetes(kaptain_home, kubelet=False, without=kinds) as face:
+        cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
+        cluster.apply(job("mine", "run-1"))
+        (found,) = workloads_of(cluster, "run-1")
+    assert found["metadata"]["name"] == "mine"

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from kaptain_kfp.cluster.base import Manifest
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
@@ -16,7 +16,6 @@ from kaptain_kfp.runs.listing import (
     ACCESS_KINDS,
     RunInfo,
     is_over,
-    list_models,
     list_resources,
     list_runs,
     list_warnings,
@@ -24,10 +23,8 @@ from kaptain_kfp.runs.listing import (
     stale,
     task_states,
 )
+from kaptain_kfp.runs.local import LocalRunner
 from kaptain_kfp.store.folder import FolderStore
-from kaptain_kfp.store.s3 import S3Store
-from kaptain_kfp.testing.faulty_proxy import proxy_to
-from kaptain_kfp.testing.s3 import isolate_aws, serve_s3
 
 CONTAINER = {"name": "main", "image": "x"}
 
@@ -160,39 +157,6 @@ def _run(
     return RunInfo(**values)
 
 
-def test_models_are_those_with_records(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
-    for key in (
-        "dev/mnist/records/r-run-submitted.json",
-        "dev/mnist/records/r-train-outcome.json",
-        "dev/mnist/trained/0123/records/looks-like.json",
-        "dev/mnist/trained/0123/model.joblib",
-        "other/records/r-run-submitted.json",
-        "other/records/deeper/x.json",
-        "third/records/notes.txt",
-        "dev/mnist/v2/records/r-run-submitted.json",
-        "records/first/records/r-run-submitted.json",
-        "un titled/records/r-run-submitted.json",
-    ):
-        store.write(key, b"{}")
-    assert list_models(store) == ["dev/mnist", "dev/mnist/v2", "other", "records/first"]
-
-
-def test_models_are_found_without_a_look_at_their_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    isolate_aws(monkeypatch)
-    with serve_s3(tmp_path / "s3", "models") as server, proxy_to(server.endpoint) as proxy:
-        store = S3Store("s3://models", server.provider(proxy.url))
-        for key in ("dev/a/records/1.json", "dev/b/records/1.json", "dev/b/trained/r/model"):
-            store.write(key, b"")
-        proxy.requests.clear()
-        assert list_models(store) == ["dev/a", "dev/b"]
-        prefixes = [parse_qs(urlsplit(r.path).query).get("prefix", [""])[0] for r in proxy.requests]
-    assert prefixes.count("dev/b/records/") == 1
-    assert not [prefix for prefix in prefixes if "trained" in prefix]
-
-
 @pytest.mark.parametrize(
     ("kind", "status", "state", "message", "over"),
     [
@@ -257,7 +221,7 @@ def test_one_word_about_an_object(
 def test_only_ours_are_listed(cluster: LocalCluster) -> None:
     put(cluster, "Secret", "ours", data={"k": "aHVzaA=="})
     put(cluster, "Secret", "theirs", model=None)
-    [info] = list_resources(cluster, ["Secret"])
+    [info] = list_resources(cluster, ["Secret"], stale(cluster, ()))
     assert (info.kind, info.name, info.state, info.model) == (
         "Secret",
         "ours",
@@ -308,11 +272,16 @@ def test_what_a_workload_refers_to_is_in_use(cluster: LocalCluster, use: str, ki
         "Pod": (USES[use], "v1"),
     }[kind]
     put(cluster, kind, "user", spec, version=version, model=None)
-    assert [found["metadata"]["name"] for found in stale(cluster)] == ["idle"]
+    assert [found["metadata"]["name"] for found in stale(cluster, ())] == ["idle"]
 
 
 def names(cluster: LocalCluster, **kwargs: Any) -> set[str]:
-    return {str(found["metadata"]["name"]) for found in stale(cluster, **kwargs)}
+    return {str(found["metadata"]["name"]) for found in unused(cluster, **kwargs)}
+
+
+def unused(cluster: LocalCluster, **kwargs: Any) -> list[Manifest]:
+    runner = LocalRunner(cluster, FolderStore(cluster.home.root / "models"))
+    return stale(cluster, {run.experiment for run in runner.unfinished()}, **kwargs)
 
 
 def test_an_account_in_use_passes_its_use_on(cluster: LocalCluster) -> None:
@@ -353,7 +322,9 @@ def test_the_next_step_of_a_run_may_need_what_its_model_has(cluster: LocalCluste
     assert names(cluster) == {"s", "of-another"}
     put_run(cluster, "goes-on", {"state": "RUNNING"})
     assert names(cluster) == {"of-another"}
-    infos = {info.name: info.state for info in list_resources(cluster, ACCESS_KINDS)}
+    infos = {
+        info.name: info.state for info in list_resources(cluster, ACCESS_KINDS, unused(cluster))
+    }
     assert infos == {"s": "InUse", "of-another": "Unused"}
 
 

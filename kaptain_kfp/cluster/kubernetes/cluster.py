@@ -93,13 +93,7 @@ class KubernetesCluster(Cluster):
         raise lost
 
     def dry_run(self, manifest: Manifest) -> Manifest:
-        """Returns the object as the cluster would store it, and stores nothing.
-
-        Raises:
-            ObjectExistsError: The name is taken.
-            ObjectInvalidError: The cluster refuses the manifest.
-            AdmissionDeniedError: A quota, Pod Security or a webhook does.
-        """
+        """Returns a new object as the cluster would store it, and stores nothing."""
         return self._api.create(stamped(manifest), self._namespace, dry_run=True)
 
     def get(self, ref: ResourceRef) -> Manifest:
@@ -132,9 +126,11 @@ class KubernetesCluster(Cluster):
         found = self._api.list(kind_of("Pod"), this.namespace, labelSelector=selector)
         return owned(found, this)
 
-    def logs(self, pod: ResourceRef, *, follow: bool = False) -> Iterator[str]:
-        """Yields the lines of the log of a pod's main container."""
-        return self._logs.lines(pod, follow)
+    def logs(
+        self, pod: ResourceRef, *, follow: bool = False, container: str | None = None
+    ) -> Iterator[str]:
+        """Yields the lines of the log of a pod's main container, or of another one."""
+        return self._logs.lines(pod, follow, container)
 
     def log_tail(self, pod: ResourceRef, lines: int = 30) -> str:
         """Returns the last lines of a pod's log; of a container that crashed, those before it."""
@@ -173,6 +169,30 @@ class KubernetesCluster(Cluster):
             resource: E.g. ``jobs`` or ``pods/log``.
         """
         return questions.allowed(self._transport, self._namespace, verb, group, resource)
+
+    @property
+    def found(self) -> str:
+        """How the credentials were found, e.g. ``kubeconfig ~/.kube/config, context dev``."""
+        return self._transport.access.found
+
+    @property
+    def server(self) -> str:
+        """The URL of the API server."""
+        return str(self._transport.access.configuration.host)
+
+    def server_version(self) -> str:
+        """Returns the version of the API server, e.g. ``v1.31.2``."""
+        return questions.server_version(self._transport)
+
+    def served_versions(self, resource: str) -> Sequence[str]:
+        """Returns in which versions the cluster has a resource; none where it isn't installed.
+
+        Everybody may ask that, other than for CustomResourceDefinitions.
+
+        Args:
+            resource: E.g. ``tfjobs.kubeflow.org``.
+        """
+        return questions.served_versions(self._transport, resource)
 
     def custom_resources(self) -> Mapping[str, Sequence[str]]:
         """Returns the installed CustomResourceDefinitions: name → versions that are served.

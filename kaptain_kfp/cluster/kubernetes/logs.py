@@ -27,7 +27,7 @@ __all__ = ["Logs"]
 
 
 class Logs:
-    """Reads the logs of main containers.
+    """Reads the logs of pods: of their main containers, unless another one is named.
 
     Args:
         cluster: Where the pods are.
@@ -40,7 +40,7 @@ class Logs:
         self._transport = transport
         self._settings = settings
 
-    def lines(self, ref: ResourceRef, follow: bool) -> Iterator[str]:
+    def lines(self, ref: ResourceRef, follow: bool, container: str | None = None) -> Iterator[str]:
         """Yields the lines of a log, see `Cluster.logs`.
 
         Raises:
@@ -53,12 +53,12 @@ class Logs:
         while True:
             taken = position.taken
             try:
-                pod = self._begun(ref, pod) if follow else pod
-                over = not follow or ended(pod)
-                yield from self._read(pod, position, over)
+                pod = self._begun(ref, pod, container) if follow else pod
+                over = not follow or ended(pod, container)
+                yield from self._read(pod, position, over, container)
                 if over:
                     return
-                pod = self._after(ref, pod)
+                pod = self._after(ref, pod, container)
                 endurance.renew()
             except ObjectNotFoundError:
                 return
@@ -71,7 +71,7 @@ class Logs:
             if position.taken > taken:
                 pauses.reset()
                 endurance.renew()
-            if not ended(pod):
+            if not ended(pod, container):
                 time.sleep(pauses.next())
 
     def tail(self, ref: ResourceRef, lines: int) -> str:
@@ -85,14 +85,16 @@ class Logs:
             return "\n".join(text.splitlines()[-lines:])
         return ""
 
-    def _read(self, pod: Manifest, position: Position, over: bool) -> Iterator[str]:
+    def _read(
+        self, pod: Manifest, position: Position, over: bool, container: str | None
+    ) -> Iterator[str]:
         """Yields what a log holds beyond a position, and follows it unless the pod is over.
 
         Raises:
             StreamBrokenError: The connection broke.
         """
         position.rewind()
-        request = self._request(pod).asking(
+        request = self._request(pod, container).asking(
             timestamps="true", follow=None if over else "true", sinceTime=position.since
         )
         # A kubelet that waits for the first line sends nothing at all before it.
@@ -115,13 +117,15 @@ class Logs:
         finally:
             stream.release()
 
-    def _begun(self, ref: ResourceRef, pod: Manifest) -> Manifest:
+    def _begun(self, ref: ResourceRef, pod: Manifest, container: str | None) -> Manifest:
         """Returns the pod once its log begins, or never will."""
-        if begun(pod):
+        if begun(pod, container):
             return pod
-        return self._cluster.wait(ref, lambda found: begun(found) or ended(found))
+        return self._cluster.wait(
+            ref, lambda found: begun(found, container) or ended(found, container)
+        )
 
-    def _after(self, ref: ResourceRef, pod: Manifest) -> Manifest:
+    def _after(self, ref: ResourceRef, pod: Manifest, container: str | None) -> Manifest:
         """Returns the pod after its log ended: over, started again, or, if it was cut, as before.
 
         A container's status lags behind its log.
@@ -129,17 +133,20 @@ class Logs:
         with suppress(TimeoutError):
             return self._cluster.wait(
                 ref,
-                lambda found: ended(found) or instance(found) != instance(pod),
+                lambda found: (
+                    ended(found, container)
+                    or instance(found, container) != instance(pod, container)
+                ),
                 self._settings.settling,
             )
         return pod
 
-    def _request(self, pod: Manifest) -> Request:
+    def _request(self, pod: Manifest, container: str | None = None) -> Request:
         metadata = pod["metadata"]
         request = request_for(
             "get", kind_of("Pod"), metadata["namespace"], metadata["name"], part="log"
         )
-        return request.asking(container=main_container(pod))
+        return request.asking(container=container or main_container(pod))
 
 
 class _Endurance:

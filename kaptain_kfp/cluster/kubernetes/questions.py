@@ -7,16 +7,24 @@ from typing import Any
 from kaptain_kfp.exceptions import (
     AccessDeniedError,
     ClusterError,
+    ClusterUnavailableError,
     ConfigurationError,
     NotInstalledError,
 )
-from kaptain_kfp.local.kinds import Kind
+from kaptain_kfp.local.kinds import Kind, kind_of
 from kaptain_kfp.manifests.forms import SCHEMA_PATHS, Installed, installed_by
 
 from .requests import Request, request_for
 from .transport import Transport
 
-__all__ = ["allowed", "custom_resources", "run_cancelled", "training_kinds"]
+__all__ = [
+    "allowed",
+    "custom_resources",
+    "run_cancelled",
+    "served_versions",
+    "server_version",
+    "training_kinds",
+]
 
 _REVIEW = Kind(
     "authorization.k8s.io/v1",
@@ -30,9 +38,9 @@ _DEFINITION = Kind(
     "customresourcedefinitions",
     namespaced=False,
 )
-_WORKFLOW = Kind("argoproj.io/v1alpha1", "Workflow", "workflows", custom=True)
-_SCHEMAS = Kind("v3", "OpenAPI", "openapi", namespaced=False)
+_DOCUMENT = Kind("", "Document", "documents", namespaced=False)
 _SCHEMA_INDEX = "/openapi/v3"
+_WORKFLOW = kind_of("Workflow")
 _RUN_LABEL = "pipeline/runid"
 _PAGE = "500"
 _QUICK_SECONDS = 1.0
@@ -69,6 +77,26 @@ def custom_resources(transport: Transport) -> dict[str, tuple[str, ...]]:
             return found
 
 
+def server_version(transport: Transport) -> str:
+    """Returns the version of the server, see `KubernetesCluster.server_version`."""
+    told = _read(transport, "/version")
+    if told is None:
+        raise ClusterUnavailableError(
+            f"What answers at {transport.access.configuration.host} is no API server.",
+            reason="NoApi",
+            hint="See the server's address in the kubeconfig.",
+        )
+    return str(told.get("gitVersion", "version unknown"))
+
+
+def served_versions(transport: Transport, resource: str) -> tuple[str, ...]:
+    """Returns in which versions there is a resource, see `KubernetesCluster.served_versions`."""
+    plural, _, group = resource.partition(".")
+    known = _read(transport, f"/apis/{group}") or {}
+    versions = [str(each["version"]) for each in known.get("versions") or ()]
+    return tuple(v for v in versions if plural in _plurals(transport, group, v))
+
+
 def training_kinds(transport: Transport) -> Installed | None:
     """Returns the kinds of training jobs, see `Cluster.training_kinds`.
 
@@ -77,21 +105,13 @@ def training_kinds(transport: Transport) -> Installed | None:
     documents: dict[str, dict[str, Any] | None] = {}
     try:
         for path in SCHEMA_PATHS:
-            documents[path] = _schemas(transport, path)
+            documents[path] = _read(transport, path)
         # Where there are none at all, the server publishes no documents, or hides them.
-        if not any(documents.values()) and _schemas(transport, _SCHEMA_INDEX) is None:
+        if not any(documents.values()) and _read(transport, _SCHEMA_INDEX) is None:
             return None
     except AccessDeniedError:
         return None
     return installed_by(documents)
-
-
-def _schemas(transport: Transport, path: str) -> dict[str, Any] | None:
-    request = Request("get", _SCHEMAS, None, resource=path, at=path)
-    try:
-        return transport.ask(request)
-    except NotInstalledError:
-        return None
 
 
 def run_cancelled(transport: Transport, namespace: str, run_id: str) -> bool:
@@ -108,6 +128,20 @@ def run_cancelled(transport: Transport, namespace: str, run_id: str) -> bool:
     except (ClusterError, ConfigurationError):
         return False
     return any(_ending(workflow) for workflow in answer.get("items") or ())
+
+
+def _read(transport: Transport, path: str) -> dict[str, Any] | None:
+    """Returns a document of the server, such as everybody may read; None where it has none."""
+    request = Request("get", _DOCUMENT, None, resource=path, at=path)
+    try:
+        return transport.ask(request)
+    except NotInstalledError:
+        return None
+
+
+def _plurals(transport: Transport, group: str, version: str) -> set[str]:
+    listed = _read(transport, f"/apis/{group}/{version}") or {}
+    return {str(each["name"]) for each in listed.get("resources") or ()}
 
 
 def _ending(workflow: dict[str, Any]) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
+from random import Random
 
 __all__ = ["Pauses", "Settings"]
+
+_CHANCE = Random()
+"""Of its own: threads leave the numbers alone that a program seeds and draws."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Pauses:
         """Returns how long to wait this time."""
         pause = self._next
         self._next = min(pause * 2, self._longest)
-        return pause * random.uniform(0.5, 1.0)
+        return pause * _CHANCE.uniform(0.5, 1.0)
 
     def reset(self) -> None:
         """Begins with short pauses again: something went well."""

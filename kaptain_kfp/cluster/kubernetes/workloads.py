@@ -49,11 +49,11 @@ def main_container(pod: Manifest) -> str:
     return [*known, *others, *names][0]
 
 
-def ended(pod: Manifest) -> bool:
-    """Returns whether the main container is over for good; sidecars may run on."""
+def ended(pod: Manifest, container: str | None = None) -> bool:
+    """Returns whether a container, the main one by default, is over; sidecars may run on."""
     if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         return True
-    terminated = _main_status(pod).get("state", {}).get("terminated")
+    terminated = _status(pod, container).get("state", {}).get("terminated")
     if terminated is None:
         return False
     policy = pod["spec"].get("restartPolicy", "Always")
@@ -61,31 +61,32 @@ def ended(pod: Manifest) -> bool:
     return bool(policy == "Never" or (policy == "OnFailure" and well))
 
 
-def begun(pod: Manifest) -> bool:
-    """Returns whether the main container has a log."""
-    status = _main_status(pod)
+def begun(pod: Manifest, container: str | None = None) -> bool:
+    """Returns whether a container, the main one by default, has a log."""
+    status = _status(pod, container)
     state = status.get("state", {})
     return (
         "running" in state or "terminated" in state or "terminated" in status.get("lastState", {})
     )
 
 
-def instance(pod: Manifest) -> tuple[Any, ...]:
-    """Returns what tells one start of the main container from the next."""
-    status = _main_status(pod)
+def instance(pod: Manifest, container: str | None = None) -> tuple[Any, ...]:
+    """Returns what tells one start of a container, the main one by default, from the next."""
+    status = _status(pod, container)
     return (status.get("restartCount"), status.get("containerID"))
 
 
 def crashed(pod: Manifest) -> bool:
     """Returns whether the main container waits to be started again after a crash."""
-    status = _main_status(pod)
+    status = _status(pod)
     return "waiting" in status.get("state", {}) and "terminated" in status.get("lastState", {})
 
 
-def _main_status(pod: Manifest) -> dict[str, Any]:
-    name = main_container(pod)
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    return next((dict(each) for each in statuses if each.get("name") == name), {})
+def _status(pod: Manifest, container: str | None = None) -> dict[str, Any]:
+    name = container or main_container(pod)
+    status = pod.get("status") or {}
+    told = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    return next((dict(each) for each in told if each.get("name") == name), {})
 
 
 def _owner(pod: Manifest) -> str | None:

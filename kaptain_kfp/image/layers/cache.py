@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from kaptain_kfp.image.oci import Platform, canonical_json
 from kaptain_kfp.image.requirements import Requirements
+from kaptain_kfp.specs import SourceSpec
 
-__all__ = ["index_settings", "requirements_key"]
+__all__ = ["index_settings", "index_variables", "local_digests", "requirements_key"]
 
+_FORMAT = 1
+"""Goes up when the same requirements give another layer, so that none of old is taken."""
 _INDEX_OPTIONS = frozenset(
     {"index-url", "extra-index-url", "find-links", "no-index", "pre", "prefer-binary"}
 )
@@ -47,6 +51,7 @@ def requirements_key(
         exclude: Names that are left out.
     """
     content = {
+        "format": _FORMAT,
         "base": base_digest,
         "platform": str(platform),
         "python": python_version,
@@ -76,6 +81,45 @@ def index_settings(listed: Iterable[str]) -> dict[str, str]:
         if match and match["name"] in _INDEX_OPTIONS:
             found[f"{match['section']}.{match['name']}"] = _CREDENTIALS.sub("", match["value"])
     return found
+
+
+def index_variables(environment: Mapping[str, str], log: Callable[[str], None]) -> dict[str, str]:
+    """Returns the variables that tell pip which indexes to ask, as far as everybody may read them.
+
+    Args:
+        environment: Where they are looked for.
+        log: Is told which of them are left out.
+    """
+    found = {}
+    for name in sorted({*_INDEX_OPTIONS, "trusted-host"}):
+        variable = f"PIP_{name.upper().replace('-', '_')}"
+        value = environment.get(variable, "")
+        if _CREDENTIALS.search(value):
+            log(f"WARNING: {variable} holds a password, and isn't shown to the base image's pip.")
+        elif value:
+            found[variable] = value
+    return found
+
+
+def local_digests(requirements: Requirements, source: SourceSpec) -> dict[str, str]:
+    """Returns a digest for each path among the requirements: of the entries that it lies in.
+
+    Args:
+        requirements: What is asked for.
+        source: The training code.
+    """
+    found = {}
+    for project in requirements.local:
+        path = posixpath.normpath(project.path)
+        entries = [entry for entry in source.entries if _overlap(entry.path, path)]
+        text = " ".join(sorted(entry.digest for entry in entries))
+        found[project.path] = hashlib.sha256(text.encode()).hexdigest()
+    return found
+
+
+def _overlap(one: str, other: str) -> bool:
+    first, second = f"{one}/", f"{other}/"
+    return "./" in (first, second) or first.startswith(second) or second.startswith(first)
 
 
 def _normalised(line: str) -> str:

@@ -23,9 +23,12 @@ __all__ = [
     "LABEL_FRAMEWORK_VERSION",
     "LABEL_MODEL_ID",
     "ImageFacts",
+    "base_labels",
     "creation_time",
     "environment_of",
+    "extended",
     "image_config",
+    "with_variables",
 ]
 
 LABEL_CHECKSUM = "checksum"
@@ -101,12 +104,10 @@ def image_config(
     Raises:
         ImageBuildException: The base isn't an image of Linux whose layers are known.
     """
-    made = {key: copy.deepcopy(base[key]) for key in base if key not in _OF_THE_LAST_BUILD}
-    diff_ids = _diff_ids(made, facts.base_name)
-    config = made.get("config") or {}
+    config = copy.deepcopy(base.get("config") or {})
     script = facts.main_file if not facts.main_file.startswith("-") else f"./{facts.main_file}"
     config |= {
-        "Env": _merged(config.get("Env"), environment or {}),
+        "Env": with_variables(config.get("Env"), {"HOME": "/tmp", **(environment or {})}),
         "WorkingDir": CODE_FOLDER,
         "Entrypoint": ["python", "-u", script],
         "Cmd": [],
@@ -114,14 +115,48 @@ def image_config(
     }
     config.pop("ArgsEscaped", None)
     entry_point = json.dumps(config["Entrypoint"])
+    return extended(
+        base,
+        layers,
+        config,
+        base_name=facts.base_name,
+        created=created,
+        instructions=[f"ENTRYPOINT {entry_point}"],
+    )
+
+
+def extended(
+    base: Mapping[str, Any],
+    layers: Sequence[Layer],
+    config: Mapping[str, Any],
+    *,
+    base_name: str,
+    created: str,
+    instructions: Sequence[str],
+) -> dict[str, Any]:
+    """Returns the configuration of an image that has `layers` on top of those of the base.
+
+    Args:
+        base: The base's configuration.
+        layers: The new layers, from the lowest to the topmost.
+        config: What containers are started with.
+        base_name: The base image, as it was asked for.
+        created: See `creation_time`.
+        instructions: What the history tells beside the layers.
+
+    Raises:
+        ImageBuildException: The base isn't an image of Linux whose layers are known.
+    """
+    made = {key: copy.deepcopy(base[key]) for key in base if key not in _OF_THE_LAST_BUILD}
+    diff_ids = _diff_ids(made, base_name)
     made |= {
         "created": created,
-        "config": config,
+        "config": dict(config),
         "rootfs": {"type": "layers", "diff_ids": diff_ids + [layer.diff_id for layer in layers]},
         "history": [
             *_history(made.get("history"), len(diff_ids), created),
             *(_said(created, layer.created_by) for layer in layers),
-            {**_said(created, f"ENTRYPOINT {entry_point}"), "empty_layer": True},
+            *({**_said(created, line), "empty_layer": True} for line in instructions),
         ],
     }
     return made
@@ -157,27 +192,40 @@ def environment_of(config: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _merged(base: Sequence[str] | None, further: Mapping[str, str]) -> list[str]:
+def with_variables(base: Sequence[str] | None, further: Mapping[str, str]) -> list[str]:
+    """Returns the variables of a base, and ours, as an image's configuration lists them.
+
+    Args:
+        base: Those of the base, ``NAME=value``.
+        further: Others, which win over those of the base; HOME, because the user of a job often
+            has none there, or none to write in.
+    """
     found = environment_of({"config": {"Env": base}})
     theirs = filter(None, found.get("PYTHONPATH", "").split(":"))
     path = ":".join(dict.fromkeys((*PYTHON_PATH, *theirs)))
     found.setdefault("PATH", _DEFAULT_PATH)
-    # The user of a job often has no home in the base, or none to write in.
-    found |= {"PYTHONPATH": path, "HOME": "/tmp", **further}
+    found |= {"PYTHONPATH": path, **further}
     return [f"{name}={value}" for name, value in found.items()]
+
+
+def base_labels(checksum: str, base_name: str, base_digest: str, created: str) -> dict[str, str]:
+    """Returns the labels that all of our images have: by them they are found again."""
+    return {
+        LABEL_CHECKSUM: checksum,
+        f"{_OCI_LABEL}.created": created,
+        LABEL_BASE_NAME: base_name,
+        LABEL_BASE_DIGEST: base_digest,
+    }
 
 
 def _labels(facts: ImageFacts, created: str) -> dict[str, str]:
     return {
-        LABEL_CHECKSUM: facts.checksum,
+        **base_labels(facts.checksum, facts.base_name, facts.base_digest, created),
         LABEL_MODEL_ID: facts.model_id,
         LABEL_FRAMEWORK: facts.framework,
         LABEL_FRAMEWORK_VERSION: facts.framework_version,
         f"{_OCI_LABEL}.title": facts.title,
         f"{_OCI_LABEL}.version": facts.version,
-        f"{_OCI_LABEL}.created": created,
-        LABEL_BASE_NAME: facts.base_name,
-        LABEL_BASE_DIGEST: facts.base_digest,
     }
 
 

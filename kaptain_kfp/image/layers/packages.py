@@ -7,8 +7,11 @@ import csv
 import hashlib
 import io
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from packaging.utils import canonicalize_name
 
 from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.digests import ArchiveFile
@@ -23,7 +26,7 @@ _NOISE = frozenset({"REQUESTED", "uv_cache.json", "uv_build.json"})
 """Files of ``*.dist-info`` that tell how the installation went, and nobody needs."""
 
 
-def requirements_layer(folder: Path) -> LayerPlan:
+def requirements_layer(folder: Path, *, exclude: Collection[str] = ()) -> LayerPlan:
     """Returns the layer with a folder of installed packages, at ``/opt/kaptain/site-packages``.
 
     Left out is what differs from one installation to the next, and what depends on the machine that
@@ -32,20 +35,25 @@ def requirements_layer(folder: Path) -> LayerPlan:
     Args:
         folder: The ``site-packages`` of a virtual environment, or what ``pip install --target``
             wrote.
+        exclude: Names of packages to leave out, e.g. the pip of a virtual environment.
 
     Raises:
         ImageBuildException: A package is installed as editable, so that its code isn't there.
         ModelValidationException: A file can't be read, or leads out of the folder.
     """
-    return LayerPlan(f"requirements in {SITE_PACKAGES}", package_entries(folder, SITE_PACKAGES))
+    entries = package_entries(folder, SITE_PACKAGES, exclude=exclude)
+    return LayerPlan(f"requirements in {SITE_PACKAGES}", entries)
 
 
-def package_entries(folder: Path, place: str) -> tuple[LayerEntry, ...]:
+def package_entries(
+    folder: Path, place: str, *, exclude: Collection[str] = ()
+) -> tuple[LayerEntry, ...]:
     """Returns the entries of a layer that hold a folder of installed packages.
 
     Args:
         folder: Where they are installed.
         place: The folder of the image that they go to.
+        exclude: Names of packages to leave out.
 
     Raises:
         ImageBuildException: As `requirements_layer`.
@@ -54,17 +62,26 @@ def package_entries(folder: Path, place: str) -> tuple[LayerEntry, ...]:
     files = {
         file.path: file
         for file in list_files(folder, "requirements", str(folder), ".", folder)
-        if not _is_noise(file)
+        if not file.folder and not _is_noise(file)
     }
+    for path in _files_of({canonicalize_name(name) for name in exclude}, files):
+        files.pop(path, None)
     entries = [
         LayerEntry(entry_path(place, path), *_content(path, file, files))
         for path, file in files.items()
     ]
-    folders = {
-        entry.path: entry
-        for entry in folders_above((entry.path for entry in entries), "opt/kaptain", 0o755)
-    }
-    return tuple((folders | {entry.path: entry for entry in entries}).values())
+    paths = [entry_path(place, path) for path in (*files, "-")]
+    return (*folders_above(paths, "opt/kaptain", 0o755), *entries)
+
+
+def _files_of(names: Collection[str], files: Mapping[str, ArchiveFile]) -> list[str]:
+    """Returns the paths of what belongs to these packages."""
+    found: list[str] = []
+    for path, file in files.items():
+        info, _, name = path.partition("/")
+        if name == "RECORD" and canonicalize_name(info.split("-")[0]) in names:
+            found.extend(row[0] for row in _rows(file))
+    return found
 
 
 def _is_noise(file: ArchiveFile) -> bool:
@@ -98,11 +115,9 @@ def _is_local(file: ArchiveFile) -> bool:
 
 
 def _content(
-    path: str, file: ArchiveFile, files: dict[str, ArchiveFile]
-) -> tuple[int, ArchiveFile | bytes | None]:
+    path: str, file: ArchiveFile, files: Mapping[str, ArchiveFile]
+) -> tuple[int, ArchiveFile | bytes]:
     """Returns mode and source of a file."""
-    if file.folder:
-        return 0o755, None
     parts = PurePosixPath(path).parts
     if len(parts) == 2 and parts[0].endswith(".dist-info"):
         if parts[1] == "INSTALLER":
@@ -112,19 +127,10 @@ def _content(
     return file.mode, file
 
 
-def _record(file: ArchiveFile, files: dict[str, ArchiveFile]) -> bytes:
+def _record(file: ArchiveFile, files: Mapping[str, ArchiveFile]) -> bytes:
     """Returns the list of a package's files, without those that are left out."""
-    try:
-        rows = list(csv.reader(io.StringIO(file.location.read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ImageBuildException(
-            f"{file.path} can't be read: {error}.",
-            resource=file.path,
-            reason="SourceUnreadable",
-            hint="Install the requirements again.",
-        ) from error
     kept = []
-    for row in sorted(row for row in rows if row and row[0] in files):
+    for row in sorted(row for row in _rows(file) if row[0] in files):
         if PurePosixPath(row[0]).name == "INSTALLER":
             digest = base64.urlsafe_b64encode(hashlib.sha256(_INSTALLER).digest()).rstrip(b"=")
             row = [row[0], f"sha256={digest.decode()}", str(len(_INSTALLER))]
@@ -132,3 +138,17 @@ def _record(file: ArchiveFile, files: dict[str, ArchiveFile]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(kept)
     return text.getvalue().encode()
+
+
+def _rows(file: ArchiveFile) -> list[list[str]]:
+    """Returns path, digest and size of each file of a package."""
+    try:
+        text = file.location.read_text(encoding="utf-8")
+        return [row for row in csv.reader(io.StringIO(text)) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ImageBuildException(
+            f"{file.path} can't be read: {error}.",
+            resource=file.path,
+            reason="SourceUnreadable",
+            hint="Install the requirements again.",
+        ) from error

@@ -29,7 +29,7 @@ MTIME = 315_619_200
 """When everything was last changed: on 1980-01-02, in all time zones a day that ZIP files know."""
 
 Progress = Callable[[int, int], None]
-"""Gets the bytes of files that are packed so far, and of all of them."""
+"""Gets the bytes of this machine's files that are packed so far, and of all of them."""
 
 Seen = Mapping[str, tuple[int, str]]
 """Size and hex SHA-256 of each file that was packed, by its path in the image."""
@@ -206,7 +206,7 @@ def _sorted(entries: Iterable[LayerEntry]) -> list[LayerEntry]:
 
 def _size(entry: LayerEntry) -> int:
     if not isinstance(entry.source, ArchiveFile):
-        return len(entry.source or b"")
+        return 0
     try:
         return entry.source.location.stat().st_size
     except OSError:

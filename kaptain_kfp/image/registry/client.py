@@ -45,10 +45,6 @@ _PART_BYTES = 64 << 20
 _CHUNK = 1 << 18
 
 
-def _silent(_: str, __: int, ___: int) -> None:
-    """Tells nobody."""
-
-
 class RegistryClient:
     """Reads and writes images in registries; may be used by several threads.
 
@@ -70,7 +66,7 @@ class RegistryClient:
         insecure_hosts: Collection[str] = (),
         patience: Patience | None = None,
         part_bytes: int = _PART_BYTES,
-        progress: Progress = _silent,
+        progress: Progress = lambda *_: None,
     ) -> None:
         self._patience = patience or Patience()
         self._sessions = Sessions(
@@ -91,6 +87,11 @@ class RegistryClient:
     def close(self) -> None:
         """Closes all connections."""
         self._sessions.close()
+
+    def ping(self, ref: ImageReference) -> None:
+        """Asks a registry whether it lets us in; raises `RegistryError` where it doesn't."""
+        task = _task(ref, "let us in")
+        self._sessions.of(ref).request("GET", "/v2/", task, scopes=frozenset(), accept=(200,))
 
     def resolve(self, ref: ImageReference) -> Descriptor:
         """Returns what a name stands for at this moment: a manifest or an index.

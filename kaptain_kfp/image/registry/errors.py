@@ -110,13 +110,17 @@ def unreachable(task: Task, error: BaseException) -> RegistryError:
 
 
 def _denied(task: Task, said: str, login: Login | None, note: str) -> RegistryAuthError:
-    who = f"{login.who} (from {login.source})" if login else "nobody, for want of credentials"
+    trouble = (
+        f"doesn't let {login.who} (from {login.source}) {task.doing}, for {task.subject}"
+        if login
+        else f"wants credentials to {task.doing}, for {task.subject}, and there are none"
+    )
     right = "to push there" if task.pushing else "to pull it"
     hint = f"Log in with `docker login {task.registry}` as somebody who is allowed {right}"
     if not task.pushing:
         hint += "; if there is no such image, registries say the same"
     return RegistryAuthError(
-        f"{task.registry} doesn't let {who} {task.doing}, for {task.subject} ({said}).",
+        f"{task.registry} {trouble} ({said}).",
         resource=task.subject,
         reason="RegistryDenied",
         hint=f"{hint}.{' ' + note if note else ''}",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from random import Random
 from typing import TYPE_CHECKING
 
 from kaptain_kfp.image.registry.causes import distrust
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
 __all__ = ["Patience", "repeat", "retry_after"]
+
+_CHANCE = Random()
+"""Of its own: threads leave the numbers alone that a program seeds and draws."""
 
 _LATER = (408, 429, 500, 502, 503, 504)
 _UNTOUCHED = (429,)
@@ -39,7 +42,7 @@ class Patience:
     def pauses(self) -> Iterator[float]:
         """Yields the pause before each further try, in seconds."""
         for number in range(self.tries - 1):
-            yield self.first * 2**number * random.uniform(0.5, 1)
+            yield self.first * 2**number * _CHANCE.uniform(0.5, 1)
 
 
 def repeat(

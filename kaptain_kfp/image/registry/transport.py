@@ -46,7 +46,7 @@ class Transport:
         self.plain = plain
         self.origin = f"{'http' if plain else 'https'}://{host}"
         self._ca = ca
-        self._pools: dict[str | None, PoolManager] = {}
+        self._pools: dict[tuple[str | None, bool], PoolManager] = {}
         self._tls: ssl.SSLContext | None = None
 
     def close(self) -> None:
@@ -102,24 +102,27 @@ class Transport:
 
     def _pool(self, url: str) -> PoolManager:
         proxy = _proxy(url)
-        if proxy not in self._pools:
-            self._pools[proxy] = self._new_pool(proxy)
-        return self._pools[proxy]
+        secure = any(address.startswith("https:") for address in (url, proxy or ""))
+        if (proxy, secure) not in self._pools:
+            self._pools[proxy, secure] = self._new_pool(proxy, secure)
+        return self._pools[proxy, secure]
 
-    def _new_pool(self, proxy: str | None) -> PoolManager:
+    def _new_pool(self, proxy: str | None, secure: bool) -> PoolManager:
         from urllib3 import PoolManager, ProxyManager, Timeout
         from urllib3.util import make_headers
 
         timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+        # to read the system's authorities takes longer than most requests
+        tls = self._tls_context() if secure else None
         if proxy is None:
-            return PoolManager(timeout=timeout, ssl_context=self._tls_context(), maxsize=8)
+            return PoolManager(timeout=timeout, ssl_context=tls, maxsize=8)
         parts = urlsplit(proxy)
         login = unquote(parts.netloc.rpartition("@")[0])
         return ProxyManager(
             f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
             proxy_headers=make_headers(proxy_basic_auth=login) if login else None,
             timeout=timeout,
-            ssl_context=self._tls_context(),
+            ssl_context=tls,
             maxsize=8,
         )
 

@@ -83,6 +83,8 @@ class Upload:
         self._size = size
         self._part_bytes = part_bytes
         self._reader = BlobReader(source, digest, size, progress)
+        self._resumed_at = -1
+        self._stuck = 0
 
     def run(self, location: str | None = None) -> None:
         """Uploads the blob; one that was lost on the way begins anew.
@@ -131,14 +133,15 @@ class Upload:
         return self._finish(place, offset=self._size)
 
     def _open(self) -> _Place:
+        path = upload_path(self._repository)
         answer = self._session.request(
-            *("POST", upload_path(self._repository), self._task),
+            *("POST", path, self._task),
             scopes=self._scopes,
             accept=(202,),
             headers={"Content-Length": "0"},
         )
         return _Place(
-            _location_of(answer, self._task),
+            urljoin(path, _location_of(answer, self._task)),
             int(answer.headers.get("oci-chunk-min-length") or 0),
         )
 
@@ -189,9 +192,20 @@ class Upload:
         arrived = _arrived(answer)
         if arrived is None or arrived > sent:
             raise _Lost(error)
+        self._breathe(arrived, error)
         return _Place(
             urljoin(place.url, answer.headers.get("location") or ""), place.least
         ), arrived
+
+    def _breathe(self, arrived: int, error: RegistryError) -> None:
+        """Waits before an upload goes on, the longer the oftener it came no further."""
+        self._stuck = self._stuck + 1 if arrived <= self._resumed_at else 0
+        self._resumed_at = arrived
+        pauses = list(self._session.patience.pauses())
+        if self._stuck >= len(pauses):
+            self._stuck, self._resumed_at = 0, -1
+            raise _Lost(error)
+        time.sleep(pauses[self._stuck])
 
     def _finish(self, place: _Place, offset: int) -> None:
         """Sends what is left after `offset`, and has the registry compare the digest."""

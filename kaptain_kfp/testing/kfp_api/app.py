@@ -26,6 +26,7 @@ from .shelf import Shelf
 __all__ = ["PREFIX", "application", "asked"]
 
 PREFIX = "/apis/v2beta1"
+_VERSION = "2.15.0"
 _VERBS = {"POST": "create", "GET": "get", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -40,7 +41,8 @@ def application(
     """
 
     def healthz(call: Call) -> Mapping[str, Any]:
-        return {"multi_user": shelf.multi_user, "pipeline_store": "database"}
+        told = {"commit_sha": "unknown", "tag_name": _VERSION, "pipeline_store": "database"}
+        return {**told, "multi_user": shelf.multi_user}
 
     experiments, pipelines = Experiments(shelf), Pipelines(shelf)
     jobs = Jobs(pipelines, template)

@@ -84,7 +84,7 @@ class KubernetesApp:
             told = self._watcher.tell(answer)
             return StreamingResponse(told, media_type="application/json")
         if isinstance(answer, Log):
-            path = self._home.pod_log(answer.uid)
+            path = self._home.pod_log(answer.uid, answer.container)
             told = read_log(answer, path, lambda: self._ended(answer), self._times)
             return StreamingResponse(told, media_type="text/plain")
         return _response(answer)

@@ -46,7 +46,7 @@ class Log:
             when it is read first has that of the container's start, what is followed that of its
             arrival.
         started: When the container was started.
-        container: Which it is; all containers of a pod have one log file.
+        container: Which it is; those that run before the others may have log files of their own.
     """
 
     namespace: str
@@ -91,13 +91,13 @@ class LineTimes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[str, list[tuple[int, datetime]]] = {}
+        self._seen: dict[tuple[str, str], list[tuple[int, datetime]]] = {}
 
     def stamp(self, log: Log, start: int, lines: Sequence[bytes]) -> list[datetime]:
         """Returns the times of the lines of a pod that begin at a position of its file."""
         stamps = []
         with self._lock:
-            seen = self._seen.setdefault(log.uid, [])
+            seen = self._seen.setdefault((log.uid, log.container), [])
             end = start + sum(map(len, lines))
             if not seen:
                 seen.append((end, log.started))
@@ -108,12 +108,13 @@ class LineTimes:
                 stamps.append(seen[bisect_left(seen, start, key=lambda known: known[0])][1])
         return stamps
 
-    def position(self, uid: str, since: datetime) -> int | None:
+    def position(self, log: Log, since: datetime) -> int | None:
         """Returns where the lines begin that weren't there before a moment; None if unknown."""
         with self._lock:
-            if uid not in self._seen:
+            seen = self._seen.get((log.uid, log.container))
+            if seen is None:
                 return None
-            return max((end for end, at in self._seen[uid] if at < since), default=0)
+            return max((end for end, at in seen if at < since), default=0)
 
 
 async def read_log(
@@ -179,7 +180,7 @@ def _begin(log: Log, path: Path, times: LineTimes) -> int:
     if log.since is not None:
         # Of a log that nobody read yet only the time of the whole file is known.
         old = found.st_mtime < log.since.timestamp()
-        position = times.position(log.uid, log.since)
+        position = times.position(log, log.since)
         return (found.st_size if old else 0) if position is None else position
     return 0 if log.tail is None else _tail(path, found.st_size, log.tail)
 

@@ -10,7 +10,10 @@ from ..requests import Asked
 
 __all__ = ["BUILT_IN_GROUPS", "Target", "asked", "query_of", "target_of", "verb_of"]
 
-BUILT_IN_GROUPS = ("", "batch", "coordination.k8s.io", "apiextensions.k8s.io")
+BUILT_IN_GROUPS = (
+    *("", "batch", "coordination.k8s.io", "apiextensions.k8s.io"),
+    "rbac.authorization.k8s.io",
+)
 """API groups that no CustomResourceDefinition makes."""
 
 _WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch"}

@@ -73,7 +73,7 @@ def face(kaptain_home: Path) -> Iterator[KubernetesFace]:
 
 @pytest.fixture
 def still_face(kaptain_home: Path) -> Iterator[KubernetesFace]:
-    """An API server in whose cluster nothing happens by itself."""
+    """An API server in whose cluster only the controller of Jobs is at work."""
     with serve_kubernetes(kaptain_home, kubelet=False, operators=False) as served:
         yield served
 

@@ -346,3 +346,16 @@ def test_a_container_that_is_started_again_goes_on_in_the_same_log(
     cluster = KubernetesCluster(kubeconfig=kubeconfig(server.url), settings=quick)
     assert list(cluster.logs(REF, follow=True)) == ["one", "two"]
     assert "sinceTime=2026-01-02T03%3A04%3A05Z" in server.seen[3].path
+
+
+def test_the_log_of_what_runs_before_the_main_container(
+    scripted: Scripted, kubeconfig: Callable[..., Path], quick: Settings
+) -> None:
+    found = pod("main", main={"state": {"waiting": {"reason": "PodInitializing"}}})
+    over = {"name": "first", "state": {"terminated": {"exitCode": 0}}}
+    found["status"] = {**found["status"], "phase": "Pending", "initContainerStatuses": [over]}
+    server = scripted(answering(200, found), answering(200, "2026-01-02T03:04:05.1Z one\n"))
+    cluster = KubernetesCluster(kubeconfig=kubeconfig(server.url), settings=quick)
+    assert list(cluster.logs(REF, follow=True, container="first")) == ["one"]
+    assert "container=first" in server.seen[-1].path
+    assert "follow" not in server.seen[-1].path

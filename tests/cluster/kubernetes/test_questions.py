@@ -181,3 +181,35 @@ def test_a_server_that_doesnt_tell(
     scripted: Scripted, connect: Connect, answers: list[Any]
 ) -> None:
     assert connect(scripted(*answers)).training_kinds() is None
+
+
+def test_the_server_and_how_it_was_found(kaptain_home: Path, quick: Settings) -> None:
+    with serve_kubernetes(kaptain_home, kubelet=False) as face:
+        cluster = KubernetesCluster(kubeconfig=face.kubeconfig, settings=quick)
+        assert cluster.server_version().startswith("v1.")
+        assert cluster.server == face.url
+        assert cluster.found == f"kubeconfig {face.kubeconfig}, context kaptain"
+
+
+def test_in_which_versions_a_resource_is_served(kaptain_home: Path, quick: Settings) -> None:
+    nobody = {"t": User("nobody")}
+    with serve_kubernetes(kaptain_home, kubelet=False, without=["TFJob"], tokens=nobody) as face:
+        cluster = KubernetesCluster(kubeconfig=face.kubeconfig, settings=quick)
+        assert cluster.served_versions("pytorchjobs.kubeflow.org") == ("v1",)
+        assert cluster.served_versions("experiments.kubeflow.org") == ("v1beta1",)
+        assert cluster.served_versions("tfjobs.kubeflow.org") == ()
+        assert cluster.served_versions("things.example.com") == ()
+
+
+def test_of_several_versions_those_count_that_have_it(scripted: Scripted, connect: Connect) -> None:
+    group = {"versions": [{"version": "v2"}, {"version": "v1"}, {"version": "v0"}]}
+    server = scripted(
+        answering(200, group),
+        answering(200, {"resources": [{"name": "a"}, {"name": "a/status"}]}),
+        answering(200, {"resources": [{"name": "a"}]}),
+        answering(200, {"resources": []}),
+    )
+    assert connect(server).served_versions("a.x") == ("v2", "v1")
+    assert [seen.path for seen in server.seen] == [
+        *("/apis/x", "/apis/x/v2", "/apis/x/v1", "/apis/x/v0")
+    ]

@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaptain_kfp.image.layers.cache import index_settings, requirements_key
+from kaptain_kfp.image.layers.cache import (
+    index_settings,
+    index_variables,
+    local_digests,
+    requirements_key,
+)
 from kaptain_kfp.image.oci import Platform
 from kaptain_kfp.image.requirements import LocalProject, Requirements
+from kaptain_kfp.specs import SourceEntry, SourceSpec
 
 ASKED = Requirements(
     lines=("numpy>=1,<2", "torch[b,a] ; python_version > '3'", "x @ https://example.com/x.whl"),
@@ -89,6 +95,7 @@ def test_spelling_does_not_count() -> None:
     assert key(exclude=["My_Package"]) == key(exclude=["my-package", "my.package"])
 
 
+@settings(deadline=None)
 @given(st.permutations(ASKED.lines))
 def test_order_does_not_count(lines: list[str]) -> None:
     assert key(replace(ASKED, lines=tuple(lines))) == key()
@@ -124,3 +131,50 @@ def test_the_indexes_that_pip_itself_tells(tmp_path: Path) -> None:
     assert "https://example.com/w" in found["install.find-links"]
     assert not any("timeout" in name for name in found)
     assert "s3cret" not in str(found)
+
+
+def test_the_base_image_is_told_of_indexes_but_of_no_password() -> None:
+    said: list[str] = []
+    found = index_variables(
+        {
+            "PIP_INDEX_URL": "https://me:hush@example.com/simple",
+            "PIP_EXTRA_INDEX_URL": "https://example.com/more",
+            "PIP_TRUSTED_HOST": "example.com",
+            "PIP_NO_INDEX": "",
+            "PIP_TARGET": "/elsewhere",
+            "PATH": "/bin",
+        },
+        said.append,
+    )
+    assert found == {
+        "PIP_EXTRA_INDEX_URL": "https://example.com/more",
+        "PIP_TRUSTED_HOST": "example.com",
+    }
+    (line,) = said
+    assert "PIP_INDEX_URL" in line and "hush" not in line
+
+
+@pytest.mark.parametrize(
+    ("path", "changed", "same"),
+    [
+        ("./lib", ["lib", "lib/a.py", "."], ["lib2", "train.py"]),
+        ("lib/sub", ["lib", "lib/sub/x"], ["lib/a.py", "other"]),
+        (".", ["lib", "train.py"], []),
+    ],
+)
+def test_a_path_has_the_digest_of_what_lies_there(
+    path: str, changed: list[str], same: list[str]
+) -> None:
+    asked = Requirements(local=(LocalProject(path),))
+
+    def digest(entry: str, content: str) -> str:
+        entries = (
+            SourceEntry(path=entry, digest=content, size=1),
+            SourceEntry(path="far", digest="f", size=1),
+        )
+        return local_digests(asked, SourceSpec(main_file="t.py", entries=entries))[path]
+
+    for entry in changed:
+        assert digest(entry, "1") != digest(entry, "2")
+    for entry in same:
+        assert digest(entry, "1") == digest(entry, "2")

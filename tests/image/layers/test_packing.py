@@ -9,12 +9,14 @@ import sys
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.layers.packing import Compression, LayerSink
 from kaptain_kfp.image.oci import Family
+
+UNHURRIED = settings(deadline=None)
 
 
 def packed(
@@ -28,6 +30,7 @@ def packed(
     return sink, stream.getvalue()
 
 
+@UNHURRIED
 @given(st.lists(st.binary(max_size=3000), max_size=8), st.booleans())
 def test_gzip_is_what_gzip_reads(chunks: list[bytes], dense: bool) -> None:
     sink, blob = packed(chunks, dense=dense)
@@ -38,6 +41,7 @@ def test_gzip_is_what_gzip_reads(chunks: list[bytes], dense: bool) -> None:
     assert (sink.tell(), sink.size) == (len(content), len(blob))
 
 
+@UNHURRIED
 @given(st.binary(max_size=200_000), st.integers(1, 70_000))
 def test_how_the_bytes_arrive_makes_no_difference(content: bytes, step: int) -> None:
     content = content * 3
@@ -56,6 +60,7 @@ def test_dense_content_costs_no_more_than_it_is() -> None:
     assert len(blob) < 1.001 * len(content)
 
 
+@UNHURRIED
 @given(st.binary(max_size=5000))
 def test_zstd_is_what_zstd_reads(content: bytes) -> None:
     sink, blob = packed([content], Compression.ZSTD)

@@ -24,6 +24,7 @@ from kaptain_kfp.image.oci import (
 )
 from kaptain_kfp.image.registry.blobs import bytes_source
 from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.credentials import Credentials
 from kaptain_kfp.image.registry.names import image_reference
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
@@ -240,6 +241,7 @@ COPIES = """
 import resource, sys
 from kaptain_kfp.image.oci import Descriptor
 from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.credentials import Credentials
 from kaptain_kfp.image.registry.names import image_reference
 
 source, target, digest, size = sys.argv[1:]
@@ -416,3 +418,26 @@ def test_plain_http_where_tls_is_expected(registry: RegistryServer, authority: t
     ):
         client.find(fresh(registry.host))
     assert "docker_registry_url='http://" in str(caught.value.hint)
+
+
+def test_a_registry_that_lets_us_in(client: RegistryClient, registry: RegistryServer) -> None:
+    client.ping(image_reference(f"{registry.host}/nobody/asks:for-it"))
+
+
+def test_a_registry_that_does_not(tmp_path: Path) -> None:
+    need()
+    ref = "{}/any"
+    with serve_registry(tmp_path / "images", htpasswd={"team": "right"}) as server:
+        with (
+            RegistryClient(patience=QUICK) as nobody,
+            pytest.raises(RegistryError, match="nobody, for want of credentials"),
+        ):
+            nobody.ping(image_reference(ref.format(server.host)))
+        auths = {server.host: {"username": "team", "password": "right"}}
+        with RegistryClient(Credentials({"auths": auths}), patience=QUICK) as team:
+            team.ping(image_reference(ref.format(server.host)))
+    with (
+        RegistryClient(patience=QUICK) as late,
+        pytest.raises(RegistryUnavailableError, match="can't be reached to let us in"),
+    ):
+        late.ping(image_reference(ref.format(server.host)))

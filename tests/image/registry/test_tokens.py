@@ -16,7 +16,7 @@ from kaptain_kfp.image.registry.blobs import bytes_source
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.credentials import Credentials
 from kaptain_kfp.image.registry.names import image_reference
-from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
+from kaptain_kfp.testing.faulty_proxy import FaultyProxy, Request, proxy_to
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 from kaptain_kfp.testing.token_server import TokenRequest, TokenServer, serve_tokens
 
@@ -110,7 +110,9 @@ def test_no_credentials_at_all(closed: RegistryServer) -> None:
     credentials = Credentials({"credsStore": "nowhere"})
     with (
         RegistryClient(credentials, patience=QUICK) as client,
-        pytest.raises(RegistryAuthError, match="doesn't let nobody, for want of") as caught,
+        pytest.raises(
+            RegistryAuthError, match=r"wants credentials to read the manifest.*and there are none"
+        ) as caught,
     ):
         client.image(fresh(closed.host))
     assert "docker-credential-nowhere" in str(caught.value.hint)
@@ -217,14 +219,20 @@ def test_only_to_pull(guarded: RegistryServer, tokens: TokenServer) -> None:
 
 
 def test_a_token_that_ends_during_an_upload(proxy: FaultyProxy, tokens: TokenServer) -> None:
-    """Its server says that it holds for long, and it ends after a second."""
+    """Its server says that it holds for long, and the registry doesn't take it any more."""
     ref = fresh(host_of(proxy))
-    tokens.lifetime, tokens.told_lifetime = 1.0, 300.0
-    proxy.delay(2.5, when=lambda request: request.method == "PATCH", times=1)
+    tokens.lifetime, tokens.told_lifetime = 3.0, 300.0
+
+    def first_part(request: Request) -> bool:
+        if request.method == "PATCH":
+            # all tokens but the first are good ones
+            tokens.lifetime = 300.0
+        return request.method == "PATCH"
+
+    proxy.delay(4.0, when=first_part, times=1)
     with client_of(host_of(proxy)) as client:
         client.push_blob(ref, BLOB, bytes_source(CONTENT))
-        assert len(tokens.requests) >= 2
-        tokens.lifetime = 300.0
+        assert len(tokens.requests) == 2
         assert b"".join(client.open_blob(ref, BLOB)) == CONTENT
     assert [r.method for r in proxy.requests].count("POST") == 1
 

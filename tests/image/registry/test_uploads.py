@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -95,6 +96,23 @@ def test_a_part_that_never_arrived_is_sent_again(
     assert arrived(client, proxy, ref.repository)
 
 
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_part_that_never_arrives(client: RegistryClient, proxy: FaultyProxy, first: int) -> None:
+    """The registry says each time that the upload may go on; still it comes to an end."""
+    ref = fresh(host_of(proxy))
+    seen = itertools.count()
+    proxy.answer(
+        *(503, b'{"errors": [{"code": "UNAVAILABLE", "message": "disk full"}]}'),
+        when=lambda request: request.method == "PATCH" and next(seen) >= first,
+        times=None,
+    )
+    with pytest.raises(
+        RegistryUnavailableError, match=r"HTTP 503: UNAVAILABLE disk full"
+    ) as caught:
+        client.push_blob(ref, BLOB, bytes_source(CONTENT))
+    assert "its disk may be full" in str(caught.value.hint)
+
+
 def test_an_end_whose_answer_is_lost(client: RegistryClient, proxy: FaultyProxy) -> None:
     ref = fresh(host_of(proxy))
     proxy.lose_answer(when=nth("PUT", 0))
@@ -178,18 +196,18 @@ def test_a_file_that_vanished(
     assert client.push_blob(ref, BLOB, file_source(tmp_path / "layer.tar"))
 
 
-def test_a_download_that_breaks_off_goes_on(
+def test_a_download_that_breaks_off_begins_again(
     client: RegistryClient, registry: RegistryServer, proxy: FaultyProxy
 ) -> None:
-    """A copy reads again from where it stood."""
-    source = fresh(registry.host)
+    """From where it stood, or from the start where the target has dropped the upload with it."""
+    source, target = fresh(registry.host), fresh(registry.host)
     client.push_blob(source, BLOB, bytes_source(CONTENT))
     proxied = image_reference(f"{host_of(proxy)}/{source.repository}:1")
     proxy.truncate(100_000, when=nth("GET", 0))
     # through the proxy it counts as another registry
-    assert client.copy_blob(proxied, fresh(registry.host), BLOB)
-    gets = [request for request in proxy.requests if request.method == "GET"]
-    assert len(gets) == 2
+    assert client.copy_blob(proxied, target, BLOB)
+    assert len([request for request in proxy.requests if request.method == "GET"]) > 1
+    assert b"".join(client.open_blob(target, BLOB)) == CONTENT
 
 
 def test_a_source_registry_that_dies_is_the_one_named(

@@ -1,4 +1,4 @@
-"""What an action asks for, checked before anything is sent: the same now and by a schedule."""
+"""What an action asks for, checked before anything is sent: done now, planned, or scheduled."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from kaptain_kfp.exceptions import ModelValidationException
 from kaptain_kfp.platform import constants
+from kaptain_kfp.platform.builder import builder_resources
 from kaptain_kfp.specs import Action, ResourcesSpec
 
 from .frameworks import ModelFramework
@@ -20,15 +21,16 @@ from .validation import (
     checked_pod,
     checked_policy,
     checked_resources,
+    checked_switch,
     checked_workers,
 )
 
-__all__ = ["Plan", "check_room", "plan_build", "plan_of", "plan_train"]
+__all__ = ["ActionRequest", "check_room", "request_build", "request_of", "request_train"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One action, as it is to be done.
+class ActionRequest:
+    """One action, as it is asked for.
 
     Attributes:
         action: What.
@@ -41,12 +43,20 @@ class Plan:
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
-def plan_build() -> Plan:
-    """Returns the plan of `Model.build`."""
-    return Plan("build")
+def request_build(refresh_base: bool = False) -> ActionRequest:
+    """Returns what `Model.build` asks for.
+
+    Raises:
+        ModelValidationException: `refresh_base` isn't true or false.
+    """
+    refresh = checked_switch("refresh_base", refresh_base)
+    given = {"refresh_base": True} if refresh else {}
+    return ActionRequest(
+        "build", {"refresh_base": refresh, "builder": builder_resources().dump()}, given
+    )
 
 
-def plan_train(
+def request_train(
     hyperparameters: dict[str, Any],
     args: dict[str, Any] | None = None,
     gpus: int | None = None,
@@ -58,8 +68,8 @@ def plan_train(
     force_cleanup: bool | None = None,
     timeout: int | None = constants.DEFAULT_TIMEOUT_SECONDS,
     pod: PodOptions | None = None,
-) -> Plan:
-    """Returns the plan of `Model.train`, which says what its arguments mean.
+) -> ActionRequest:
+    """Returns what `Model.train` asks for; it says what the arguments mean.
 
     Raises:
         ModelValidationException: One of them can't be.
@@ -71,57 +81,63 @@ def plan_train(
         "resources": checked_resources(cpu, memory, gpus, resources).dump(),
         "policy": checked_policy(timeout, ttl_seconds_after_finished, force_cleanup).dump(),
         "pod": checked_pod(pod).dump(),
+        "builder": builder_resources().dump(),
     }
     given = {"hyperparameters": _plain(hyperparameters), "args": _plain(args or {})}
-    return Plan("train", parameters, given)
+    return ActionRequest("train", parameters, given)
 
 
-_PLANS: Mapping[str, Callable[..., Plan]] = {"build": plan_build, "train": plan_train}
+_REQUESTS: Mapping[str, Callable[..., ActionRequest]] = {
+    "build": request_build,
+    "train": request_train,
+}
 
 
-def plan_of(action: str, arguments: Mapping[str, Any]) -> Plan:
-    """Returns the plan of an action that is named, with the arguments that its method takes.
+def request_of(action: str, arguments: Mapping[str, Any]) -> ActionRequest:
+    """Returns what an action asks for that is named, with the arguments that its method takes.
 
     Args:
         action: E.g. ``train``.
-        arguments: Of the Model's method; without `verbose` and `wait`.
+        arguments: Of the Model's method; without `verbose`, `wait` and `dry_run`.
 
     Raises:
         ModelValidationException: There is no such action or argument, one is missing, or one
             can't be what it is.
     """
-    plan = _PLANS.get(action) if isinstance(action, str) else None
-    if plan is None:
+    make = _REQUESTS.get(action) if isinstance(action, str) else None
+    if make is None:
         raise ModelValidationException(
-            f"action={action!r} can't be scheduled.",
-            hint=f"Use one of {', '.join(map(repr, sorted(_PLANS)))}.",
+            f"action={action!r} can't be planned or scheduled.",
+            hint=f"Use one of {', '.join(map(repr, sorted(_REQUESTS)))}.",
         )
-    signature = inspect.signature(plan)
+    signature = inspect.signature(make)
     try:
         signature.bind(**arguments)
     except TypeError as error:
         known = ", ".join(signature.parameters) or "none"
         raise ModelValidationException(
-            f"{action} can't be scheduled like this: {error}.",
+            f"{action} can't be planned or scheduled like this: {error}.",
             hint=f"Its arguments are: {known}.",
         ) from None
-    return plan(**arguments)
+    return make(**arguments)
 
 
-def check_room(plan: Plan, framework: ModelFramework, gpus: Callable[[], int | None]) -> None:
-    """Sees that the machine has what the plan's work asks for at once.
+def check_room(
+    asked: ActionRequest, framework: ModelFramework, gpus: Callable[[], int | None]
+) -> None:
+    """Sees that the machine has what the work takes at once.
 
     Args:
-        plan: The plan.
+        asked: The action.
         framework: The model's.
         gpus: Asks how many GPUs there are; None where only the cluster's scheduler can tell.
 
     Raises:
         ModelValidationException: It hasn't.
     """
-    if "resources" in plan.parameters:
-        resources = ResourcesSpec.model_validate(plan.parameters["resources"])
-        replicas = 1 if framework.job_kind == "Job" else int(plan.parameters["workers"])
+    if "resources" in asked.parameters:
+        resources = ResourcesSpec.model_validate(asked.parameters["resources"])
+        replicas = 1 if framework.job_kind == "Job" else int(asked.parameters["workers"])
         check_gpus(resources, replicas, gpus)
 
 

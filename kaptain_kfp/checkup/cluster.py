@@ -1,0 +1,240 @@
+"""The cluster: how it is reached, what is installed in it, and what we may do there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from kaptain_kfp.cluster.base import ResourceRef
+from kaptain_kfp.cluster.kubernetes import KubernetesCluster
+from kaptain_kfp.config import TrainingApi
+from kaptain_kfp.exceptions import AccessDeniedError, ObjectNotFoundError
+from kaptain_kfp.local.kinds import kind_of
+from kaptain_kfp.manifests.forms import training_form
+from kaptain_kfp.manifests.rbac import RIGHTS, Right
+from kaptain_kfp.model.frameworks import ModelFramework
+from kaptain_kfp.model.workplace import Workplace
+
+from .base import Check, Probe, failed, ok, skipped, warning
+
+__all__ = [
+    "KATIB_LABEL",
+    "WANTED_KINDS",
+    "WantedKind",
+    "cluster_probes",
+    "installed",
+    "kubernetes_of",
+    "rights",
+    "rights_on",
+]
+
+KATIB_LABEL = "katib.kubeflow.org/metrics-collector-injection"
+_ENABLED = "enabled"
+
+
+@dataclass(frozen=True)
+class WantedKind:
+    """A custom kind that is looked for.
+
+    Attributes:
+        kind: Its name.
+        purpose: What it is needed for.
+        operator: What brings it.
+        substitute: The kind that does the same, where there is one.
+        chosen: The `Config.training_api` that needs it even so.
+    """
+
+    kind: str
+    purpose: str
+    operator: str
+    substitute: str = ""
+    chosen: TrainingApi | None = None
+
+
+WANTED_KINDS = (
+    WantedKind("TFJob", "to train models of TensorFlow", "the Training Operator"),
+    WantedKind(
+        "PyTorchJob",
+        "to train models of PyTorch",
+        "the Training Operator",
+        substitute="TrainJob",
+        chosen="operator",
+    ),
+    WantedKind(
+        "TrainJob",
+        "to train models with Kubeflow Trainer",
+        "Kubeflow Trainer",
+        substitute="PyTorchJob",
+        chosen="trainer",
+    ),
+    WantedKind("Experiment", "to tune models", "Katib"),
+    WantedKind("InferenceService", "to deploy models", "KServe"),
+    WantedKind("Workflow", "to run pipelines", "Kubeflow Pipelines with Argo Workflows"),
+)
+
+
+def cluster_probes(place: Workplace) -> list[Probe]:
+    """Returns what there is to look at in the cluster.
+
+    Args:
+        place: Where work goes.
+    """
+    rights = groupby(sorted(RIGHTS, key=lambda right: right.name), key=lambda right: right.name)
+    server = ("api server",)
+    return [
+        Probe("credentials", lambda: credentials(kubernetes_of(place))),
+        Probe("api server", lambda: api_server(kubernetes_of(place)), after=("credentials",)),
+        Probe("namespace", lambda: namespace(kubernetes_of(place)), after=server),
+        *(_installed_probe(place, wanted) for wanted in WANTED_KINDS),
+        *(_rights_probe(place, name, tuple(needed)) for name, needed in rights),
+        Probe(
+            "katib namespace label",
+            lambda: katib_label(kubernetes_of(place)),
+            after=(*server, "namespace", "Experiment"),
+        ),
+    ]
+
+
+def rights_on(*kinds: str) -> tuple[str, ...]:
+    """Returns the names of the probes of the rights on some kinds of objects."""
+    return tuple(f"rights on {kind_of(kind).resource}" for kind in kinds)
+
+
+def kubernetes_of(place: Workplace) -> KubernetesCluster:
+    """Returns the cluster of a place that is on Kubeflow."""
+    cluster = place.cluster
+    assert isinstance(cluster, KubernetesCluster)
+    return cluster
+
+
+def credentials(cluster: KubernetesCluster) -> list[Check]:
+    """Says how the way to the cluster was found; that there is one, making the cluster showed."""
+    return ok("credentials", cluster.found)
+
+
+def api_server(cluster: KubernetesCluster) -> list[Check]:
+    """Looks whether the API server answers."""
+    return ok("api server", f"{cluster.server_version()} at {cluster.server}")
+
+
+def namespace(cluster: KubernetesCluster) -> list[Check]:
+    """Looks whether the namespace is there."""
+    name = cluster.namespace
+    try:
+        cluster.get(_namespace_ref(name))
+    except ObjectNotFoundError:
+        return failed(
+            "namespace",
+            f"there is no namespace {name!r}",
+            f"kubectl create namespace {name}, make a Kubeflow profile of that name, or work in "
+            "another one: Config(namespace=...), the namespace of the kubeconfig context.",
+        )
+    except AccessDeniedError:
+        return warning(
+            "namespace",
+            f"{name}; whether it is there may not be asked",
+            f"Have the right to get the namespace {name} granted, to have its labels checked.",
+        )
+    return ok("namespace", name)
+
+
+def installed(cluster: KubernetesCluster, wanted: WantedKind, api: TrainingApi) -> list[Check]:
+    """Looks whether the cluster has a custom kind, in the version that we speak.
+
+    Args:
+        cluster: Where to look.
+        wanted: The kind.
+        api: `Config.training_api`.
+    """
+    kind = kind_of(wanted.kind)
+    spoken = kind.api_version.rpartition("/")[2]
+    versions = cluster.served_versions(kind.resource)
+    if spoken in versions:
+        form = _form_of(cluster) if kind.kind == "TrainJob" else ""
+        return ok(kind.kind, f"{kind.group} {', '.join(versions)}{form}")
+    if versions:
+        return failed(
+            kind.kind,
+            f"{kind.group} has {', '.join(versions)}, but {spoken} is needed {wanted.purpose}",
+            f"Install a version of {wanted.operator} that serves {kind.api_version}.",
+        )
+    other = wanted.substitute and kind_of(wanted.substitute)
+    if other and api != wanted.chosen and cluster.served_versions(other.resource):
+        return skipped(kind.kind, f"not installed; {other.kind}s are there instead")
+    return failed(
+        kind.kind,
+        f"{kind.resource} is not installed: needed {wanted.purpose}",
+        f"Have {wanted.operator} installed in this cluster, or see that it is the right one.",
+    )
+
+
+def rights(cluster: KubernetesCluster, name: str, needed: Sequence[Right]) -> list[Check]:
+    """Looks whether we may do what notebook and steps need to do with a resource.
+
+    Args:
+        cluster: Where.
+        name: Of the check.
+        needed: The rights on one resource.
+    """
+    group, resource = needed[0].group, needed[0].resource
+    if "." in group and not cluster.served_versions(needed[0].name):
+        return skipped(name, f"{needed[0].name} is not installed")
+    verbs = sorted({verb for right in needed for verb in right.verbs})
+    missing = [verb for verb in verbs if not cluster.allowed(verb, group, resource)]
+    if not missing:
+        return ok(name, ", ".join(verbs))
+    parties = [right.party for right in needed if {*missing} & {*right.verbs}]
+    commands = [f"kaptain setup rbac --for {p} -n {cluster.namespace} --apply" for p in parties]
+    return failed(
+        name,
+        f"may not {', '.join(missing)} (needed by the {' and the '.join(parties)})",
+        f"An administrator of the namespace runs: {'; '.join(commands)}",
+    )
+
+
+def katib_label(cluster: KubernetesCluster) -> list[Check]:
+    """Looks whether Katib collects metrics in the namespace."""
+    name = cluster.namespace
+    try:
+        labels = cluster.get(_namespace_ref(name))["metadata"].get("labels") or {}
+    except AccessDeniedError:
+        return skipped("katib namespace label", f"the labels of {name} may not be seen")
+    if labels.get(KATIB_LABEL) == _ENABLED:
+        return ok("katib namespace label", f"{KATIB_LABEL}={_ENABLED}")
+    return failed(
+        "katib namespace label",
+        f"{KATIB_LABEL} is {labels.get(KATIB_LABEL, 'missing')}: no metrics of trials are seen",
+        f"kubectl label --overwrite namespace {name} {KATIB_LABEL}={_ENABLED}",
+    )
+
+
+def _installed_probe(place: Workplace, wanted: WantedKind) -> Probe:
+    api = place.config.training_api
+    return Probe(
+        wanted.kind,
+        lambda: installed(kubernetes_of(place), wanted, api),
+        after=("api server",),
+    )
+
+
+def _rights_probe(place: Workplace, resource: str, needed: Sequence[Right]) -> Probe:
+    name = f"rights on {resource}"
+    return Probe(name, lambda: rights(kubernetes_of(place), name, needed), after=("api server",))
+
+
+def _form_of(cluster: KubernetesCluster) -> str:
+    """Returns the form of the cluster's TrainJobs.
+
+    Raises:
+        OperatorMissingError: They are too old.
+    """
+    kinds = cluster.training_kinds()
+    if kinds is None:
+        return ", form unknown: its schemas may not be read"
+    return f", form {training_form(ModelFramework.PYTORCH, 'trainer', kinds)}"
+
+
+def _namespace_ref(name: str) -> ResourceRef:
+    kind = kind_of("Namespace")
+    return ResourceRef(kind.api_version, kind.kind, "", name)

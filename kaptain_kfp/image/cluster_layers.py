@@ -1,0 +1,116 @@
+"""The layers of a model's image where the base can be run: it installs requirements itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image.builder import NewLayer
+from kaptain_kfp.image.cluster_install import InstallRequest
+from kaptain_kfp.image.layers.cache import index_variables, local_digests, requirements_key
+from kaptain_kfp.image.layers.code import code_layer
+from kaptain_kfp.image.layers.helpers import helpers_layer
+from kaptain_kfp.image.layers.tar import Layer
+from kaptain_kfp.image.pip_process import Log
+from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.images import RemoteImage
+from kaptain_kfp.image.registry.names import ImageReference
+from kaptain_kfp.image.registry_cache import find_kept
+from kaptain_kfp.image.requirements import (
+    LocalProject,
+    Requirements,
+    has_requirements,
+    read_requirements,
+)
+from kaptain_kfp.image.sources import Sources
+from kaptain_kfp.specs import SourceSpec
+
+__all__ = ["ClusterLayers", "Installer"]
+
+Installer: TypeAlias = Callable[[InstallRequest], None]
+"""Has requirements installed by a base image, and keeps them in the registry."""
+
+
+@dataclass(frozen=True)
+class ClusterLayers:
+    """Makes the layers of a model's image.
+
+    Attributes:
+        code: The code folder.
+        sources: What of it goes in.
+        spec: The same as the store has it.
+        target: The image.
+        client: With the right to push it.
+        installer: Is asked only for what the registry doesn't have.
+        log: Gets a line for each warning.
+    """
+
+    code: Path
+    sources: Sources
+    spec: SourceSpec
+    target: ImageReference
+    client: RegistryClient
+    installer: Installer
+    log: Log
+
+    def __call__(self, base: RemoteImage) -> Sequence[NewLayer]:
+        """Returns the layers, from the one that changes least to the one that changes most.
+
+        Raises:
+            ImageBuildException: A requirement can't be installed.
+            RegistryError: The registry refused, or can't be reached.
+        """
+        digests = {entry.path: entry.digest for entry in self.spec.entries}
+        code = code_layer(self.sources, digests)
+        listed = self.code / self.sources.requirements if self.sources.requirements else None
+        if listed is None or not has_requirements(listed):
+            return [helpers_layer(), code]
+        request = self._request(base, _relative(read_requirements(listed), self.code))
+        return [self._installed(request, base), helpers_layer(), code]
+
+    def _request(self, base: RemoteImage, asked: Requirements) -> InstallRequest:
+        index = index_variables(os.environ, self.log)
+        digest = base.reference.digest or base.resolved
+        local = local_digests(asked, self.spec)
+        return InstallRequest(
+            base=str(base.reference),
+            target=str(self.target),
+            key=requirements_key(digest, base.platform, None, asked, index, local_digests=local),
+            requirements=str(self.sources.requirements),
+            family=base.manifest.family.name,
+            platform=str(base.platform),
+            index=index,
+        )
+
+    def _installed(self, request: InstallRequest, base: RemoteImage) -> Layer:
+        there = find_kept(self.client, self.target, request.key, base.manifest.family)
+        if there is not None:
+            return there
+        self.installer(request)
+        pushed = find_kept(self.client, self.target, request.key, base.manifest.family)
+        if pushed is None:
+            raise ImageBuildException(
+                f"{self.target.name} doesn't have the layer that was just pushed to it.",
+                resource=self.target.name,
+                reason="LayerLost",
+                hint="Something cleans up there: build again.",
+            )
+        return pushed
+
+
+def _relative(asked: Requirements, code: Path) -> Requirements:
+    """Names folders of wheels by their paths in the code folder, which is another one each time.
+
+    What lies in them decides what is installed, as it does for projects that are named by a path.
+    """
+    above = f"--find-links {code.absolute()}/"
+    folders = (line.removeprefix(above) for line in asked.options if line.startswith(above))
+    return replace(
+        asked,
+        options=tuple(line.replace(above, "--find-links ") for line in asked.options),
+        local=(*asked.local, *map(LocalProject, folders)),
+    )

@@ -1,0 +1,215 @@
+"""Builds a Dockerfile, here where that can be done without running its base, else by a tool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kaptain_kfp.config import Config
+from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image.builder import Log, NewLayer, build_image, find_image
+from kaptain_kfp.image.layers.config import with_variables
+from kaptain_kfp.image.layers.packages import requirements_layer
+from kaptain_kfp.image.layers.tar import LayerEntry, LayerPlan
+from kaptain_kfp.image.oci import canonical_json, sha256_digest
+from kaptain_kfp.image.plain import PlainRecipe
+from kaptain_kfp.image.progress import Screen
+from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.configured import registry_client
+from kaptain_kfp.image.registry.images import RemoteImage
+from kaptain_kfp.image.registry.names import image_reference, is_loopback, is_plain_url
+from kaptain_kfp.image.requirements import read_requirements
+from kaptain_kfp.image.wheel_target import wheel_target
+from kaptain_kfp.image.wheels import install_wheels
+from kaptain_kfp.logs import get_logger
+from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
+from kaptain_kfp.specs import BuiltImage, ImageSpec
+
+from .context import Context
+from .instructions import Instruction, read
+from .interpreter import Copy, NeedsTool, base_of, interpret
+from .tools import TOOLS, Tool, find_tool
+
+__all__ = ["DockerfileBuild"]
+
+
+@dataclass(frozen=True)
+class DockerfileBuild:
+    """The build of one Dockerfile.
+
+    Attributes:
+        name: The image's name.
+        dockerfile: What it is made of.
+        files: The files and folders that it copies, below the configuration's base folder.
+        config: Where the files and the registry are.
+    """
+
+    name: str
+    dockerfile: str
+    files: tuple[str, ...]
+    config: Config
+
+    def run(self, shown: Screen) -> BuiltImage:
+        """Builds and pushes the image, unless it is there with the same content.
+
+        Args:
+            shown: Is told how it goes.
+
+        Raises:
+            ModelValidationException: A file is missing, or the name isn't that of an image.
+            ImageBuildException: The Dockerfile is wrong, needs a tool that isn't here, or the build
+                failed.
+        """
+        instructions = read(self.dockerfile)
+        context = Context.of(Path.cwd() / self.config.base_dir, self.files)
+        checksum = self._checksum(context)
+        try:
+            base = base_of(instructions)
+            interpret(instructions, {}, context)
+        except NeedsTool as needed:
+            return self._by_tool(context, checksum, needed, shown)
+        get_logger().info("%s: layers are enough, no container engine is needed.", self.name)
+        return self._by_layers(instructions, base, context, checksum, shown)
+
+    def _checksum(self, context: Context) -> str:
+        content = {"dockerfile": self.dockerfile, "files": context.digests()}
+        return sha256_digest(canonical_json(content)).removeprefix("sha256:")[:32]
+
+    def _client(self, shown: Screen) -> RegistryClient:
+        return registry_client(self.config, self.name, progress=shown.progress)
+
+    def _by_layers(
+        self,
+        instructions: Sequence[Instruction],
+        base: str,
+        context: Context,
+        checksum: str,
+        shown: Screen,
+    ) -> BuiltImage:
+        def layers(found: RemoteImage, folder: Path) -> Sequence[NewLayer]:
+            settings = found.config.get("config") or {}
+            made = interpret(instructions, settings, context)
+            copies = [_layer(copy) for copy in made.copies]
+            if not made.requirements:
+                return copies
+            return [_requirements(made.requirements, found, context, folder, shown.log), *copies]
+
+        def settle(settings: dict[str, Any]) -> None:
+            if settings.get("OnBuild"):
+                raise ImageBuildException(
+                    f"{base} has instructions of its own for what is built on it (ONBUILD).",
+                    resource=base,
+                    reason="UnsupportedBaseImage",
+                    hint="Name a base without them.",
+                )
+            made = interpret(instructions, settings, context)
+            settings.clear()
+            settings.update(made.settings)
+            if made.requirements:
+                settings["Env"] = with_variables(settings.get("Env"), {})
+
+        recipe = PlainRecipe(
+            ImageSpec(name=self.name, base_image=base, checksum=checksum),
+            layers,
+            settle,
+            tuple(str(item) for item in instructions if item.name not in ("FROM", "COPY", "ADD")),
+        )
+        with self._client(shown) as client:
+            return build_image(
+                recipe,
+                client,
+                scratch=self.config.home / "builds",
+                log=shown.log,
+                registry_url=self.config.docker_registry_url,
+            )
+
+    def _by_tool(
+        self, context: Context, checksum: str, needed: NeedsTool, shown: Screen
+    ) -> BuiltImage:
+        url = self.config.docker_registry_url
+        target = image_reference(self.name, url)
+        # What it is built on makes no difference to what is looked for.
+        image = ImageSpec(name=self.name, base_image=self.name, checksum=checksum)
+        with self._client(shown) as client:
+            found = find_image(image, client, registry_url=url)
+            if found is not None:
+                shown.log(f"{self.name} is up to date.")
+                return found
+            tool = _tool(needed)
+            get_logger().info("%s: %s builds it, for %s.", self.name, tool.name, needed)
+            certificates = self.config.docker_registry_certificate_provider
+            tool.build(
+                str(target),
+                self.dockerfile,
+                context,
+                checksum,
+                shown.log,
+                login=_login(self.config),
+                ca=certificates.get_secret_body()["ca.crt"] if certificates else None,
+                plain=certificates is None
+                and (is_loopback(target.registry) or bool(url and is_plain_url(url))),
+            )
+            built = find_image(image, client, registry_url=url)
+        if built is None:
+            raise ImageBuildException(
+                f"{tool.name} says that it has pushed {self.name}, and {target.registry} doesn't "
+                "have it.",
+                resource=self.name,
+                reason="NotPushed",
+                hint="Build again; somebody else may have pushed another image of that name.",
+            )
+        return built.model_copy(update={"built": True})
+
+
+def _layer(copy: Copy) -> LayerPlan:
+    # those of the base keep their permissions: only a folder without content is told of
+    filled = {str(parent) for path in copy.files for parent in PurePosixPath(path).parents}
+    entries = (
+        LayerEntry(path.lstrip("/"), file.mode, None if file.folder else file)
+        for path, file in copy.files.items()
+        if path not in filled
+    )
+    return LayerPlan(str(copy.instruction), tuple(entries))
+
+
+def _requirements(
+    lines: Sequence[str], base: RemoteImage, context: Context, folder: Path, log: Log
+) -> LayerPlan:
+    listed = folder / "dockerfile-requirements.txt"
+    listed.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    local = read_requirements(listed).local
+    if local:
+        raise ImageBuildException(
+            f"The requirement {local[0].path} is a path, which is another one in the image.",
+            resource=local[0].path,
+            reason="RequirementsFailed",
+            hint="Name a released version in the requirements file.",
+        )
+    target = wheel_target(base.config, base.platform)
+    log(f"Installing what the Dockerfile does, for Python {target.version}.")
+    done = install_wheels(listed, context.base, target, folder / "installed", log)
+    return requirements_layer(done.packages)
+
+
+def _tool(needed: NeedsTool) -> Tool:
+    tool = find_tool()
+    if tool is None:
+        raise ImageBuildException(
+            f"dockerfile_content, {needed}: that needs one of {', '.join(TOOLS)}, and none is "
+            "here.",
+            reason="ToolMissing",
+            hint="Install one, or keep to FROM, COPY and ADD of files, RUN pip install, ENV, LABEL,"
+            " ARG, WORKDIR, USER, EXPOSE, ENTRYPOINT and CMD.",
+        )
+    return tool
+
+
+def _login(config: Config) -> str | None:
+    provider = config.docker_config_provider
+    if provider is None:
+        return None
+    if isinstance(provider, DockerConfigurationProvider):
+        return provider.config_json.get_secret_value()
+    return provider.get_secret_body()[".dockerconfigjson"]

@@ -1,0 +1,125 @@
+"""Builds a Dockerfile with a program of this machine: buildah, podman or docker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image.builder import Log
+from kaptain_kfp.image.layers.config import LABEL_CHECKSUM
+from kaptain_kfp.image.pip_process import run
+
+from .context import Context
+
+__all__ = ["TOOLS", "Tool", "find_tool"]
+
+TOOLS = ("buildah", "podman", "docker")
+"""What can build any Dockerfile, in the order in which they are looked for."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that is here.
+
+    Attributes:
+        name: One of `TOOLS`.
+        path: Where it is.
+    """
+
+    name: str
+    path: str
+
+    def build(
+        self,
+        name: str,
+        dockerfile: str,
+        context: Context,
+        checksum: str,
+        log: Log,
+        *,
+        login: str | None = None,
+        ca: str | None = None,
+        plain: bool = False,
+    ) -> None:
+        """Builds an image and pushes it.
+
+        Args:
+            name: Its full name.
+            dockerfile: What it is made of.
+            context: The files that are copied.
+            checksum: The label that it gets after everything that the Dockerfile says.
+            log: Gets the lines of its output.
+            login: Docker's ``config.json``.
+            ca: The certificate of the registry's authority, as PEM.
+            plain: Whether the registry speaks HTTP without TLS.
+
+        Raises:
+            ImageBuildException: It failed.
+        """
+        with tempfile.TemporaryDirectory(prefix="kaptain-dockerfile-") as scratch:
+            folder = Path(scratch)
+            place = folder / "context"
+            _fill(place, context)
+            file = folder / "Dockerfile"
+            text = f"{dockerfile.rstrip()}\nLABEL {LABEL_CHECKSUM}={checksum}\n"
+            file.write_text(text, encoding="utf-8")
+            before, options = self._options(folder, login, ca, plain)
+            build = ["bud"] if self.name == "buildah" else ["build"]
+            named = ["-f", str(file), "-t", name, str(place)]
+            self._run([*before, *build, *options, *named], place, log, name)
+            self._run([*before, "push", *options, name], place, log, name)
+
+    def _options(
+        self, folder: Path, login: str | None, ca: str | None, plain: bool
+    ) -> tuple[list[str], list[str]]:
+        """Returns the options before the command, and those after it."""
+        if login:
+            config = folder / "login" / "config.json"
+            config.parent.mkdir(mode=0o700)
+            config.touch(0o600)
+            config.write_text(login, encoding="utf-8")
+        if self.name == "docker":
+            # its daemon has its own settings for certificates and plain HTTP
+            return (["--config", str(folder / "login")] if login else []), []
+        options = ["--tls-verify=false"] if plain else []
+        if login:
+            options.append(f"--authfile={folder / 'login' / 'config.json'}")
+        if ca:
+            certificates = folder / "certificates"
+            certificates.mkdir()
+            (certificates / "ca.crt").write_text(ca, encoding="utf-8")
+            options.append(f"--cert-dir={certificates}")
+        return [], options
+
+    def _run(self, words: list[str], folder: Path, log: Log, image: str) -> None:
+        returned, tail = run([self.path, *words], folder, log)
+        if returned:
+            raise ImageBuildException(
+                f"{self.name} can't build {image}: it ended with {returned}.",
+                resource=image,
+                reason="ToolFailed",
+                hint=f"Its last lines tell why; `{self.name} info` tells whether it can work here.",
+                log_tail="\n".join(tail),
+            )
+
+
+def find_tool() -> Tool | None:
+    """Returns the first of `TOOLS` that is here."""
+    found = ((name, shutil.which(name)) for name in TOOLS)
+    return next((Tool(name, path) for name, path in found if path), None)
+
+
+def _fill(place: Path, context: Context) -> None:
+    place.mkdir()
+    for path, file in sorted(context.files.items()):
+        target = place / path
+        if file.folder:
+            target.mkdir(parents=True, exist_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.location, target)
+            os.chmod(target, file.mode)  # noqa: PTH101

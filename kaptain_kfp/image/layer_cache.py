@@ -1,0 +1,150 @@
+"""Packed layers that are kept on this machine, for images that will need the same ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image.layers.packing import Compression
+from kaptain_kfp.image.layers.tar import Layer, LayerPlan, write_layer
+from kaptain_kfp.image.oci import Descriptor, Family
+
+__all__ = ["KeptLayer", "LayerCache"]
+
+_KEPT_SECONDS = 30 * 24 * 3600.0
+"""How long a layer is kept that nobody asks for."""
+_CARD = "layer.json"
+_BLOB = "blob"
+
+
+@dataclass(frozen=True)
+class KeptLayer:
+    """A packed layer.
+
+    Attributes:
+        layer: Its digests.
+        blob: The file that holds it.
+        compression: How it is packed.
+        folder: Where it lies, with what else belongs to it.
+    """
+
+    layer: Layer
+    blob: Path
+    compression: Compression
+    folder: Path
+
+    def of(self, family: Family) -> Layer:
+        """Returns it as a layer of an image of that family.
+
+        Raises:
+            ImageBuildException: The family has no layers that are packed like this.
+        """
+        media_type = self.compression.media_type(family)
+        return replace(self.layer, descriptor=replace(self.layer.descriptor, media_type=media_type))
+
+
+class LayerCache:
+    """Packed layers in a folder; several processes may use it at once.
+
+    Args:
+        root: The folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def layer(
+        self,
+        key: str,
+        make: Callable[[Path, Path], LayerPlan],
+        *,
+        compression: Compression = Compression.GZIP,
+    ) -> KeptLayer:
+        """Returns the layer that is kept under a key, made now if there is none.
+
+        Args:
+            key: Stands for everything that decides what is in it.
+            make: Returns what goes in. It gets a folder that is kept with the layer, and one that
+                is removed once it is packed.
+            compression: How it is packed.
+
+        Raises:
+            ImageBuildException: It can't be made, or the cache can't be written to.
+        """
+        folder = self._root / f"{key}-{compression.value}"
+        try:
+            found = _read(folder, compression)
+            if found is None:
+                self._sweep()
+                self._make(folder, make, compression)
+                found = _read(folder, compression)
+            else:
+                os.utime(folder)
+        except OSError as error:
+            raise _unusable(self._root, error) from error
+        if found is None:
+            raise _unusable(self._root, OSError(0, "what was written isn't there"))
+        return found
+
+    def _make(
+        self, folder: Path, make: Callable[[Path, Path], LayerPlan], compression: Compression
+    ) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=self._root) as scratch:
+            kept, thrown = Path(scratch) / "kept", Path(scratch) / "thrown"
+            kept.mkdir()
+            thrown.mkdir()
+            plan = make(kept, thrown)
+            with (kept / _BLOB).open("wb") as stream:
+                layer = write_layer(plan, stream, compression=compression)
+            (kept / _CARD).write_text(json.dumps(asdict(layer)), encoding="utf-8")
+            with suppress(OSError):
+                # of what was damaged; where another process was faster, its layer stays
+                if _read(folder, compression) is None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                kept.rename(folder)
+
+    def _sweep(self) -> None:
+        """Removes what nobody has asked for in a long time, and what killed processes left."""
+        if not self._root.is_dir():
+            return
+        oldest = time.time() - _KEPT_SECONDS
+        for folder in self._root.iterdir():
+            with suppress(OSError):
+                if folder.stat().st_mtime < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read(folder: Path, compression: Compression) -> KeptLayer | None:
+    """Returns the layer in a folder, None where there is none, or a damaged one."""
+    try:
+        card = json.loads((folder / _CARD).read_bytes())
+        descriptor = card["descriptor"]
+        layer = Layer(
+            Descriptor(descriptor["media_type"], descriptor["digest"], descriptor["size"]),
+            card["diff_id"],
+            card["size"],
+            card["created_by"],
+        )
+        if (folder / _BLOB).stat().st_size != layer.descriptor.size:
+            return None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return KeptLayer(layer, folder / _BLOB, compression, folder)
+
+
+def _unusable(root: Path, error: OSError) -> ImageBuildException:
+    return ImageBuildException(
+        f"Layers can't be kept in {root}: {error.strerror}.",
+        resource=str(root),
+        reason="CacheUnusable",
+        hint="Check the space and the permissions there, then build again.",
+    )

@@ -1,0 +1,176 @@
+"""Images in a registry, built from here: no Docker, no superuser, no base that is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image, find_image
+from kaptain_kfp.image.cluster_layers import ClusterLayers, Installer
+from kaptain_kfp.image.layer_cache import LayerCache
+from kaptain_kfp.image.layers.packing import Compression
+from kaptain_kfp.image.oci import Platform
+from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.images import RemoteImage
+from kaptain_kfp.image.registry.names import image_reference
+from kaptain_kfp.image.sources import Sources, collect, unpack
+from kaptain_kfp.image.wheel_layers import WheelLayers
+from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec
+from kaptain_kfp.store.base import Store
+
+__all__ = ["Publication", "Publisher"]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A model whose files lie here.
+
+    Attributes:
+        image: Its image's name, base and checksum.
+        identity: The model.
+        code: The folder that its files lie in.
+        sources: Those of them that belong to it.
+        digests: What `digest_sources` returned for them.
+    """
+
+    image: ImageSpec
+    identity: ModelIdentity
+    code: Path
+    sources: Sources
+    digests: Mapping[str, str]
+
+
+class Publisher:
+    """Builds the images of models in registries, with requirements from wheels.
+
+    Args:
+        client: Registries.
+        home: The local world's folder, for what is kept from one build to the next.
+        registry_url: The registry of names that name none; by default the public hub.
+        platform: What the images run on; linux/amd64 by default.
+        python_version: The Python of bases whose configuration doesn't tell.
+        exclude: Names of packages that bases have, and that aren't installed.
+        compression: How new layers are packed.
+        installer: Has the base image itself install requirements, and keeps them in the registry
+            under the key that it is given; by default they come as wheels.
+    """
+
+    def __init__(
+        self,
+        client: RegistryClient,
+        home: Path,
+        *,
+        registry_url: str | None = None,
+        platform: Platform | None = None,
+        python_version: str | None = None,
+        exclude: Sequence[str] = (),
+        compression: Compression = Compression.GZIP,
+        installer: Installer | None = None,
+    ) -> None:
+        self._client = client
+        self._home = home
+        self._registry_url = registry_url
+        self._platform = platform or Platform()
+        self._python_version = python_version
+        self._exclude = tuple(exclude)
+        self._compression = compression
+        self._installer = installer
+
+    def find(self, image: ImageSpec) -> BuiltImage | None:
+        """Returns the image if it is there, with its checksum, for the platform.
+
+        Raises:
+            RegistryError: The registry refused, or can't be reached.
+        """
+        return find_image(
+            image, self._client, registry_url=self._registry_url, platform=self._platform
+        )
+
+    def build(
+        self, model: ModelSpec, store: Store, log: Log, *, refresh_base: bool = False
+    ) -> BuiltImage:
+        """Builds the model's image and pushes it, unless it is there.
+
+        Args:
+            model: What to build.
+            store: Where its sources lie.
+            log: Gets a line for each step, and the output of pip.
+            refresh_base: Whether to look what the base's name stands for by now.
+
+        Raises:
+            ImageBuildException: The sources are damaged, a requirement can't be installed, or a
+                registry refused or can't be reached; the tag stays where it was.
+            StoreError: The sources can't be read.
+        """
+
+        def layers(base: RemoteImage, scratch: Path) -> Sequence[NewLayer]:
+            source, code = model.source, scratch / "code"
+            unpack(store, model.identity.id, source, code)
+            paths = [entry.path for entry in source.entries]
+            found = collect(code, source.main_file, paths, source.requirements)
+            if self._installer is not None:
+                target = image_reference(model.image.name, self._registry_url)
+                kept = (target, self._client, self._installer, log)
+                return ClusterLayers(code, found, source, *kept)(base)
+            digests = {entry.path: entry.digest for entry in source.entries}
+            return self._layers(code, found, digests, log)(base, scratch)
+
+        recipe = self._recipe(model.image, model.identity, model.source.main_file, layers)
+        return self._build(recipe, log, refresh_base)
+
+    def publish(self, what: Publication, log: Log, *, refresh_base: bool = False) -> BuiltImage:
+        """Builds a model's image from files that lie here and pushes it, unless it is there.
+
+        Args:
+            what: What to build.
+            log: Gets a line for each step, and the output of pip.
+            refresh_base: Whether to look what the base's name stands for by now.
+
+        Raises:
+            ImageBuildException: A file changed since its digest was taken, a requirement can't be
+                installed, or a registry refused or can't be reached; the tag stays where it was.
+        """
+        layers = self._layers(what.code, what.sources, what.digests, log)
+        recipe = self._recipe(what.image, what.identity, what.sources.main_file, layers)
+        return self._build(recipe, log, refresh_base)
+
+    def _recipe(
+        self,
+        image: ImageSpec,
+        identity: ModelIdentity,
+        main_file: str,
+        layers: Callable[[RemoteImage, Path], Sequence[NewLayer]],
+    ) -> Recipe:
+        return Recipe(
+            image,
+            identity,
+            main_file,
+            layers,
+            platform=self._platform,
+            compression=self._compression,
+        )
+
+    def _build(self, recipe: Recipe, log: Log, refresh_base: bool) -> BuiltImage:
+        return build_image(
+            recipe,
+            self._client,
+            scratch=self._home / "builds",
+            log=log,
+            registry_url=self._registry_url,
+            refresh_base=refresh_base,
+        )
+
+    def _layers(
+        self, code: Path, sources: Sources, digests: Mapping[str, str], log: Log
+    ) -> WheelLayers:
+        return WheelLayers(
+            code,
+            sources,
+            digests,
+            LayerCache(self._home / "cache" / "layers"),
+            log,
+            python_version=self._python_version,
+            exclude=self._exclude,
+            compression=self._compression,
+        )

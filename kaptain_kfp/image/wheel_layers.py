@@ -1,0 +1,93 @@
+"""The layers of a model's image where the base can't be run: requirements come as wheels."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaptain_kfp.image.builder import NewLayer
+from kaptain_kfp.image.layer_cache import LayerCache
+from kaptain_kfp.image.layers.cache import index_settings, requirements_key
+from kaptain_kfp.image.layers.code import code_layer
+from kaptain_kfp.image.layers.helpers import helpers_layer
+from kaptain_kfp.image.layers.packages import requirements_layer
+from kaptain_kfp.image.layers.packing import Compression
+from kaptain_kfp.image.layers.tar import LayerPlan
+from kaptain_kfp.image.pip_process import QUIET, Log, run
+from kaptain_kfp.image.registry.images import RemoteImage
+from kaptain_kfp.image.requirements import Requirements, has_requirements, read_requirements
+from kaptain_kfp.image.sources import Sources
+from kaptain_kfp.image.wheel_target import WheelTarget, wheel_target
+from kaptain_kfp.image.wheels import install_wheels
+
+__all__ = ["WheelLayers"]
+
+
+@dataclass(frozen=True)
+class WheelLayers:
+    """Makes the layers of a model's image; fits `Recipe.layers`.
+
+    Attributes:
+        code: The code folder.
+        sources: What of it goes in.
+        digests: What `digest_sources` returned for them.
+        cache: Where packed requirements are kept, for all models.
+        log: Gets the lines of pip, and warnings.
+        python_version: The base's Python, where its configuration doesn't tell.
+        exclude: Names of packages that the base has, and that aren't installed.
+        compression: How requirements are packed.
+    """
+
+    code: Path
+    sources: Sources
+    digests: Mapping[str, str]
+    cache: LayerCache
+    log: Log
+    python_version: str | None = None
+    exclude: tuple[str, ...] = ()
+    compression: Compression = Compression.GZIP
+
+    def __call__(self, base: RemoteImage, scratch: Path) -> Sequence[NewLayer]:
+        """Returns the layers, from the one that changes least to the one that changes most.
+
+        Raises:
+            ImageBuildException: A requirement can't be installed.
+            ModelValidationException: A path among the requirements lies outside of the code folder.
+        """
+        listed = self.code / self.sources.requirements if self.sources.requirements else None
+        if listed is None or not has_requirements(listed):
+            return [helpers_layer(), code_layer(self.sources, self.digests)]
+        asked = read_requirements(listed)
+        target = wheel_target(base.config, base.platform, self.python_version)
+        if asked.local:
+            # what lies at these paths may be anything, so nothing of it is kept
+            installed = self._install(listed, target, scratch / "installed")
+            code = code_layer(self.sources, self.digests, packages=scratch / "installed" / "local")
+            return [installed, helpers_layer(), code]
+        kept = self.cache.layer(
+            self._key(base, asked),
+            lambda _, thrown: self._install(listed, target, thrown / "installed"),
+            compression=self.compression,
+        )
+        return [kept, helpers_layer(), code_layer(self.sources, self.digests)]
+
+    def _install(self, listed: Path, target: WheelTarget, folder: Path) -> LayerPlan:
+        self.log(f"Installing {listed.name} for Python {target.version} on {target.machine}.")
+        done = install_wheels(listed, self.code, target, folder, self.log, exclude=self.exclude)
+        return requirements_layer(done.packages)
+
+    def _key(self, base: RemoteImage, asked: Requirements) -> str:
+        said: list[str] = []
+        # where pip can't tell, its installation will
+        run([sys.executable, "-m", "pip", *QUIET, "config", "list"], self.code, said.append)
+        target = wheel_target(base.config, base.platform, self.python_version)
+        return requirements_key(
+            base.reference.digest or base.resolved,
+            base.platform,
+            target.version,
+            asked,
+            index_settings(said),
+            exclude=self.exclude,
+        )

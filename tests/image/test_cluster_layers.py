@@ -1,0 +1,192 @@
+"""Requirements that are installed elsewhere, once, and a real registry that keeps them."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaptain_kfp.config import Config
+from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.image import cluster_install
+from kaptain_kfp.image.cluster_install import InstallRequest
+from kaptain_kfp.image.cluster_layers import Installer
+from kaptain_kfp.image.in_base import ANSWER
+from kaptain_kfp.image.published import PublishedImages
+from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.names import ImageReference, image_reference
+from kaptain_kfp.image.sources import collect, upload_sources
+from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, StoreSpec
+from kaptain_kfp.testing.base_image import push_base_image
+from kaptain_kfp.testing.registry import RegistryServer
+
+from .conftest import RecordingStore
+from .registry.conftest import client as client
+from .registry.conftest import fresh
+from .registry.conftest import registry as registry
+from .registry.conftest import registry_folder as registry_folder
+
+IDENTITY = ModelIdentity(
+    id="dev/mnist",
+    name="MNIST",
+    description="",
+    version="1.0",
+    framework="sklearn",
+    framework_version="1.5",
+)
+
+
+class World:
+    """A project, its store, and a registry with a base."""
+
+    def __init__(self, base: Path, store: RecordingStore, target: ImageReference) -> None:
+        self.base = base
+        self.store = store
+        self.target = target
+        self.index = base.parent / "index"
+        self.index.mkdir()
+        self.said: list[str] = []
+        self.require("small")
+
+    def require(self, *lines: str) -> None:
+        text = "\n".join(["--no-index", f"--find-links {self.index}", *lines, ""])
+        (self.base / "requirements.txt").write_text(text)
+
+    def model(self) -> ModelSpec:
+        sources = collect(self.base, "train.py", ["src"], "requirements.txt")
+        source = upload_sources(sources, self.store, IDENTITY.id)
+        checksum = "".join(entry.digest[:8] for entry in source.entries)
+        name = str(self.target)
+        base = f"{self.target.registry}/base:1"
+        return ModelSpec(
+            identity=IDENTITY,
+            source=source,
+            image=ImageSpec(name=name, base_image=base, checksum=checksum),
+            store=StoreSpec(uri=self.store.base.as_uri()),
+        )
+
+    def build(self, installer: Installer) -> str:
+        """Builds; returns what was said."""
+        self.said.clear()
+        images = PublishedImages(Config.local(home=self.base.parent / "home"), installer=installer)
+        images.build(self.model(), self.store, self.said.append)
+        return "\n".join(self.said)
+
+
+@pytest.fixture
+def world(
+    base: Path,
+    store: RecordingStore,
+    registry: RegistryServer,
+    client: RegistryClient,
+    make_wheel: Callable[..., Path],
+) -> World:
+    version = {"PYTHON_VERSION": platform.python_version()}
+    push_base_image(client, f"{registry.host}/base:1", version)
+    world = World(base, store, fresh(registry.host))
+    make_wheel(world.index, "small")
+    return world
+
+
+def layers_of(client: RegistryClient, world: World) -> list[str]:
+    found = client.find(world.target)
+    assert found is not None
+    return [layer.digest for layer in found.manifest.layers]
+
+
+class Builder:
+    """Does what a builder's pod does, its programs in their order, in a folder of this machine."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        self.folder = folder
+        self.requests: list[InstallRequest] = []
+
+    def __call__(self, request: InstallRequest) -> None:
+        self.requests.append(request)
+        work = self.folder / str(len(self.requests))
+        work.mkdir(parents=True)
+        model = self.world.model().model_dump_json(exclude_none=True)
+        assert cluster_install.main(["fetch", str(work), model]) == 0
+        assert (work / cluster_install.CODE / request.requirements).exists()
+        packages = work / "venv" / "site-packages"
+        packages.mkdir(parents=True)
+        (packages / "small.py").write_text("VERSION = '1.0'\n")
+        answer = {"packages": "venv/site-packages", "python": "3.11.1"}
+        (work / ANSWER).write_text(json.dumps(answer))
+        assert cluster_install.main(["push", str(work), request.to_text()]) == 0
+
+
+def test_in_the_cluster_the_base_image_is_asked_once(
+    world: World, client: RegistryClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builder = Builder(world, tmp_path / "pods")
+    said = world.build(builder)
+    assert "kept in the registry" in said
+    assert "bytes sent" in capsys.readouterr().out
+    (request,) = builder.requests
+    base = image_reference(request.base)
+    assert base.digest and base.name == f"{world.target.registry}/base"
+    assert InstallRequest.from_text(request.to_text()) == request
+    first = layers_of(client, world)
+    (world.base / "train.py").write_text("print('changed')\n")
+    assert "kept in the registry" in world.build(builder)
+    assert layers_of(client, world)[:-1] == first[:-1]
+    assert len(builder.requests) == 1
+
+
+def test_what_lies_beside_the_code_is_looked_at(
+    world: World, tmp_path: Path, make_wheel: Callable[..., Path]
+) -> None:
+    builder = Builder(world, tmp_path / "pods")
+    make_wheel(world.base / "src", "mine")
+    for lines in (["./src/mine-1.0-py3-none-any.whl"], ["--find-links src", "mine"]):
+        builder.requests.clear()
+        builder.folder = tmp_path / lines[0].replace("/", "-")
+        world.require(*lines)
+        world.build(builder)
+        (world.base / "train.py").write_text(f"print({lines})\n")
+        world.build(builder)
+        assert len(builder.requests) == 1, "the code around it doesn't count"
+        make_wheel(world.base / "src", "mine", files={"mine.py": repr(lines)})
+        world.build(builder)
+        assert len(builder.requests) == 2
+
+
+def test_a_layer_that_nobody_pushed(world: World, client: RegistryClient) -> None:
+    with pytest.raises(ImageBuildException) as caught:
+        world.build(lambda request: None)
+    assert caught.value.reason == "LayerLost"
+    assert client.find(world.target) is None
+
+
+def test_without_requirements_nobody_is_asked(world: World) -> None:
+    (world.base / "requirements.txt").write_text("# none\n")
+
+    def refuse(request: InstallRequest) -> None:
+        raise AssertionError(request)
+
+    assert "is pushed" in world.build(refuse)
+
+
+def test_the_programs_say_what_fails(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model: dict[str, Any] = world.model().dump()
+    model["source"]["entries"][0]["digest"] = "0" * 64
+    assert cluster_install.main(["fetch", str(tmp_path / "w"), json.dumps(model)]) == 1
+    assert capsys.readouterr().out.startswith("error: ")
+    requests: list[InstallRequest] = []
+    with pytest.raises(ImageBuildException):
+        world.build(requests.append)
+    (tmp_path / ANSWER).write_text(json.dumps({"packages": "p", "python": "3"}))
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "m.py").touch()
+    gone = replace(requests[0], target="127.0.0.1:1/team/m:1").to_text()
+    assert cluster_install.main(["push", str(tmp_path), gone]) == 1
+    assert "127.0.0.1:1" in capsys.readouterr().out

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaptain_kfp.exceptions import ImageBuildException, StoreError
+from kaptain_kfp.image import sources
+from kaptain_kfp.image.checksum import content_checksum
+from kaptain_kfp.image.oci import Family
+from kaptain_kfp.image.publisher import Publisher
+from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.names import ImageReference
+from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, StoreSpec
+from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.testing.registry import RegistryServer
+
+from .registry.conftest import QUICK, fresh, push_image
+from .registry.conftest import registry as registry
+from .registry.conftest import registry_folder as registry_folder
+from .registry.conftest import skopeo as skopeo
+
+IDENTITY = ModelIdentity(
+    id="dev/mnist",
+    name="MNIST",
+    description="",
+    version="1.0",
+    framework="pytorch",
+    framework_version="2.4",
+)
+
+
+class Model:
+    """A model with sources in a store."""
+
+    def __init__(self, base_dir: Path, store: FolderStore, base: ImageReference, name: str) -> None:
+        self.base_dir, self.store, self.base, self.name = base_dir, store, base, name
+
+    def spec(self) -> ModelSpec:
+        found = sources.collect(self.base_dir, "train.py", ["src"], "requirements.txt")
+        source = sources.upload_sources(found, self.store, IDENTITY.id)
+        checksum = content_checksum(
+            sources.digest_sources(found),
+            main_file="train.py",
+            requirements="requirements.txt",
+            base_image=str(self.base),
+            framework=IDENTITY.framework,
+            framework_version=IDENTITY.framework_version,
+        )
+        image = ImageSpec(name=self.name, base_image=str(self.base), checksum=checksum)
+        store = StoreSpec(uri=self.store.uri)
+        return ModelSpec(identity=IDENTITY, source=source, image=image, store=store)
+
+
+@pytest.fixture
+def client() -> Iterator[RegistryClient]:
+    with RegistryClient(patience=QUICK) as client:
+        yield client
+
+
+@pytest.fixture
+def images(client: RegistryClient, registry: RegistryServer, tmp_path: Path) -> Publisher:
+    url = f"http://{registry.host}"
+    return Publisher(client, tmp_path / "home", registry_url=url, python_version="3.11")
+
+
+@pytest.fixture
+def model(
+    base: Path,
+    store: FolderStore,
+    client: RegistryClient,
+    registry: RegistryServer,
+    tmp_path: Path,
+    make_wheel: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Model:
+    make_wheel(tmp_path / "wheels", "numpy")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    below = fresh(registry.host, "library/base")
+    push_image(client, below, family=Family.DOCKER)
+    target = fresh(registry.host)
+    return Model(base, store, below, f"{target.repository}:1")
+
+
+def test_a_model_is_published_from_its_stored_sources(
+    images: Publisher,
+    model: Model,
+    registry: RegistryServer,
+    tmp_path: Path,
+    skopeo: Callable[..., Any],
+) -> None:
+    said: list[str] = []
+    spec = model.spec()
+    assert images.find(spec.image) is None
+    built = images.build(spec, model.store, said.append)
+    assert built.built
+    assert built.reference.startswith(f"{registry.host}/team/mnist-")
+    assert skopeo(built.reference)["Labels"]["kaptain-kfp/framework"] == "pytorch"
+    assert any(line.startswith("Installing requirements.txt") for line in said)
+    assert list((tmp_path / "home" / "builds").iterdir()) == []
+
+    said.clear()
+    again = images.build(spec, model.store, said.append)
+    assert not again.built
+    assert again == images.find(spec.image)
+    assert said == [f"{model.name} is up to date."]
+
+
+def test_changed_code_is_published_without_pip(images: Publisher, model: Model) -> None:
+    first = images.build(model.spec(), model.store, lambda _: None)
+    (model.base_dir / "src" / "net.py").write_text("LAYERS = 4\n")
+    said: list[str] = []
+    second = images.build(model.spec(), model.store, said.append)
+    assert second.built
+    assert second.reference != first.reference
+    assert not any("Installing" in line for line in said)
+
+
+def test_a_requirement_that_does_not_exist_leaves_the_tag(images: Publisher, model: Model) -> None:
+    spec = model.spec()
+    images.build(spec, model.store, lambda _: None)
+    (model.base_dir / "requirements.txt").write_text("nowhere-to-be-found\n")
+    with pytest.raises(ImageBuildException, match="nowhere-to-be-found"):
+        images.build(model.spec(), model.store, lambda _: None)
+    assert images.find(spec.image) is not None
+
+
+def test_sources_that_are_gone(images: Publisher, model: Model) -> None:
+    spec = model.spec()
+    for file in model.store.base.rglob("*.tar.gz"):
+        file.unlink()
+    with pytest.raises(StoreError):
+        images.build(spec, model.store, lambda _: None)

@@ -1,0 +1,97 @@
+"""Bases and files that a model's image can't be made of, or that are too big to be held."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kaptain_kfp.exceptions import ImageNotFoundError
+from kaptain_kfp.image.oci import Platform
+from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.testing.registry import RegistryServer
+
+from .registry.conftest import fresh, push_image
+from .registry.conftest import registry as registry
+from .registry.conftest import registry_folder as registry_folder
+from .test_publisher import Model, Publisher
+from .test_publisher import client as client
+from .test_publisher import images as images
+from .test_publisher import model as model
+
+GIGABYTE = 1 << 30
+# What /proc tells is the process' own peak; others begin with that of their parent.
+PUBLISH = """
+import sys
+from pathlib import Path
+
+from kaptain_kfp.image import sources
+from kaptain_kfp.image.publisher import Publisher
+from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, StoreSpec
+from kaptain_kfp.store.folder import FolderStore
+
+folder, name, base = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+store = FolderStore(folder / "store")
+found = sources.collect(folder / "project", "train.py", ["weights.bin"])
+words = ("name", "description", "version", "framework", "framework_version")
+identity = ModelIdentity(id="dev/big", **{word: "1" for word in words})
+model = ModelSpec(
+    identity=identity,
+    source=sources.upload_sources(found, store, identity.id),
+    image=ImageSpec(name=name, base_image=base, checksum="1" * 32),
+    store=StoreSpec(uri=store.uri),
+)
+told = []
+with RegistryClient(progress=lambda *seen: told.append(seen)) as client:
+    Publisher(client, folder / "home").build(model, store, print)
+sent, whole = max((done, size) for _, done, size in told)
+assert sent == whole > 1 << 19, told
+assert len(told) > 3, told
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+def test_a_base_for_another_platform(
+    images: Publisher, model: Model, client: RegistryClient
+) -> None:
+    images.build(model.spec(), model.store, lambda _: None)
+    old = images.find(model.spec().image)
+    other = fresh(model.base.registry, "library/base")
+    push_image(client, other, platform=Platform("linux", "arm64"))
+    spec = model.spec()
+    model.base = other
+    with pytest.raises(ImageNotFoundError, match=f"{other} isn't there for linux/amd64") as caught:
+        images.build(model.spec(), model.store, lambda _: None)
+    assert caught.value.reason == "PlatformMissing"
+    assert images.find(spec.image) == old
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
+def test_a_gigabyte_among_the_code(
+    client: RegistryClient, registry: RegistryServer, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "train.py").write_text("print('training')\n")
+    with (project / "weights.bin").open("wb") as stream:
+        stream.truncate(GIGABYTE)
+    base, target = fresh(registry.host, "library/base"), fresh(registry.host)
+    push_image(client, base)
+    done = subprocess.run(
+        [sys.executable, "-c", PUBLISH, str(tmp_path), str(target), str(base)],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout.split()[-1]) << 10
+    assert peak < GIGABYTE // 10
+    found = client.find(target)
+    assert found is not None
+    # a million zeros are a thousand bytes
+    assert found.manifest.layers[-1].size < GIGABYTE // 500
