@@ -313,6 +313,7 @@ def test_a_job_that_somebody_else_deletes(
 ) -> None:
     run = at_work()
     (job,) = kubeflow.objects("Job")
+    eventually(lambda: "at work" in "\n".join(run.logs()), "what it says is relayed")
     KubernetesCluster(NAMESPACE).delete(ResourceRef.of(job))
     with pytest.raises(WorkloadLostError, match="deleted by someone while it ran") as caught:
         run.wait(120)
