@@ -426,6 +426,17 @@ def test_supervisor_without_a_log(kaptain_home: Path) -> None:
     assert result.stdout == "" and str(Home(kaptain_home).supervisor_log) in result.stderr
 
 
+@pytest.mark.parametrize("words", [["runs", "list"], ["logs", "3f2a"], ["runs", "wait", "3f2a"]])
+def test_runs_of_kubeflow_are_shown_elsewhere(
+    kaptain_home: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    put_run(kaptain_home, "here")
+    monkeypatch.setenv("KAPTAIN_TARGET", "kubeflow")
+    said = call(*words, code=1).stderr
+    assert "KAPTAIN_TARGET=kubeflow" in said and "kfp run list" in said
+    assert "here" in call("--home", str(kaptain_home), "runs", "list").stdout
+
+
 @pytest.mark.parametrize(
     "words", [["--json"], ["runs", "nothing"], ["runs", "list", "-n", "0"], ["jobs", "delete"]]
 )

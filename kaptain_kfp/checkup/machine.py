@@ -7,7 +7,8 @@ import os
 import platform
 import shutil
 import sqlite3
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = ["machine_probes"]
 _PACKAGE = "kaptain-kfp"
 _LEAST_FREE = 1 << 30
 _SHOWN = (_PACKAGE, "kfp", "kubernetes")
+_READING = threading.Lock()
 
 
 def machine_probes(place: Workplace) -> list[Probe]:
@@ -70,7 +72,7 @@ def packages(requirements: Sequence[str] | None = None) -> list[Check]:
         requirements: What it needs; by default what its own metadata say.
     """
     given = metadata.requires(_PACKAGE) or () if requirements is None else requirements
-    needed = [need for need in map(Requirement, given) if need.marker is None]
+    needed = [need for need in _read(given) if need.marker is None]
     wrong = [problem for need in needed if (problem := _problem(need))]
     if wrong:
         wanted = " ".join(f"'{need.name}{need.specifier}'" for need in needed if _problem(need))
@@ -79,9 +81,15 @@ def packages(requirements: Sequence[str] | None = None) -> list[Check]:
     return ok("packages", f"{', '.join(shown)}; {len(needed)} needed ones fit")
 
 
+def _read(requirements: Iterable[str]) -> list[Requirement]:
+    # markers are read by `ast`, whose depth several threads confuse (python/cpython#106905)
+    with _READING:
+        return [Requirement(text) for text in requirements]
+
+
 def extras() -> list[Check]:
     """Looks whether what tuning and serving on this machine need is there."""
-    listed = [Requirement(text) for text in metadata.requires(_PACKAGE) or ()]
+    listed = _read(metadata.requires(_PACKAGE) or ())
     optional = [need for need in listed if need.marker and need.marker.evaluate({"extra": "local"})]
     missing = [need.name for need in optional if _version(need.name) is None]
     if missing:

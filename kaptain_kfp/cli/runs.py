@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kaptain_kfp.exceptions import RunNotFoundError
+from kaptain_kfp.exceptions import ConfigurationError, RunNotFoundError
 
 from .base import Settings, emit, examples, json_option, pass_settings, pick, print_json
 
@@ -36,7 +36,7 @@ def list_(settings: Settings, model: str | None, limit: int) -> None:
     from kaptain_kfp.display import age_text
     from kaptain_kfp.runs.listing import list_runs
 
-    found = list_runs(settings.world().cluster)
+    found = list_runs(_world(settings).cluster)
     found = [run for run in found if model in (None, run.experiment)][:limit]
     now = datetime.now(timezone.utc)
     rows = [
@@ -61,7 +61,7 @@ def show(settings: Settings, run_id: str) -> None:
     from kaptain_kfp.display import print_facts, print_rows
     from kaptain_kfp.runs.listing import task_states
 
-    world = settings.world()
+    world = _world(settings)
     run, handle = _find(world, run_id)
     error, outputs = handle.error, handle.outputs
     states = task_states(run, outputs)
@@ -88,7 +88,7 @@ def cancel(settings: Settings, run_id: str) -> None:
 
     Returns once nothing of it runs any more.
     """
-    run, handle = _find(settings.world(), run_id)
+    run, handle = _find(_world(settings), run_id)
     if run.state.finished:
         click.echo(f"Run {run.id} is over already: {run.state.value}.")
         return
@@ -108,7 +108,7 @@ def wait(settings: Settings, run_id: str, timeout: float | None, verbose: bool) 
 
     An interrupt ends the waiting, not the run.
     """
-    run, handle = _find(settings.world(), run_id)
+    run, handle = _find(_world(settings), run_id)
     state = handle.wait(timeout, verbose=verbose)
     click.echo(f"Run {run.id}: {state.value}.")
 
@@ -119,12 +119,28 @@ def wait(settings: Settings, run_id: str, timeout: float | None, verbose: bool) 
 @pass_settings
 def logs(settings: Settings, run_id: str, follow: bool) -> None:
     """Print what the steps of a run print."""
-    _, handle = _find(settings.world(), run_id)
+    _, handle = _find(_world(settings), run_id)
     for line in handle.logs(follow=follow):
         click.echo(line)
 
 
 runs.add_command(logs)
+
+
+def _world(settings: Settings) -> World:
+    """Returns the world to work on; raises where runs aren't of this machine."""
+    from kaptain_kfp.config import resolve_target
+
+    # asked first: who has nothing to do with Kubeflow here needs no credentials for it
+    target = resolve_target() if settings.home is None else resolve_target(settings.config())
+    if target.name != "local":
+        raise ConfigurationError(
+            f"This command knows runs of this machine only, and the target is Kubeflow "
+            f"({target.reason}).",
+            hint="For those, see Kubeflow's UI, `kfp run list` or Model.attach(id).last_run; for "
+            "this machine's, set KAPTAIN_TARGET=local.",
+        )
+    return settings.world()
 
 
 def _find(world: World, given: str) -> tuple[RunInfo, RunHandle]:

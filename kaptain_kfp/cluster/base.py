@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Literal, Protocol
 
 __all__ = ["Cluster", "Event", "Manifest", "Propagation", "ResourceRef", "Sight"]
@@ -94,6 +94,10 @@ class Cluster(ABC):
     @abstractmethod
     def namespace(self) -> str:
         """The namespace that work goes to."""
+
+    def now(self) -> datetime:
+        """Returns the time as the cluster has it, UTC: its objects tell times by that clock."""
+        return datetime.now(timezone.utc)
 
     @abstractmethod
     def apply(self, manifest: Manifest) -> ResourceRef:

@@ -54,11 +54,14 @@ def run(
     """Does the component's work."""
     with begin("build", model, RunContext.of(run_id, dag_id, task_name)) as step:
         resources = parse(ResourcesSpec, "builder", {**builder_resources().dump(), **builder})
-        image: BuiltImage = images_of_step(ClusterBuilder(step, resources)).build(
+        builds = ClusterBuilder(step, resources)
+        image: BuiltImage = images_of_step(builds).build(
             step.model,
             step.store,
             lambda line: print(line, flush=True),
             refresh_base=refresh_base,
         )
+        if step.model.source.requirements:
+            builds.clear()
         step.succeed(Outcome(image=image))
         return image.dump()

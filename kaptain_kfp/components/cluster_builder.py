@@ -105,6 +105,17 @@ class ClusterBuilder:
         except (InitContainerError, WorkloadFailedError) as error:
             raise error_of_builder(error, request.requirements, self.resources) from error
 
+    def clear(self) -> None:
+        """Removes the Jobs that earlier tries of this step left; call it once the image is there.
+
+        Whoever finds that such a Job has pushed its layer by now doesn't go on with it.
+        """
+        context, cluster = self.step.context, self.step.cluster
+        revision = names.identity(context.run_id, context.dag_id, context.task).revision
+        with suppress(ClusterError):  # then their time to live ends them
+            for left in list(cluster.list("Job", {names.LABEL_REVISION: revision})):
+                cluster.delete(ResourceRef.of(left))
+
     def _own_pod(self) -> Manifest:
         """Returns the pod of this very step; empty where it can't be known."""
         name = os.environ.get(_POD_VARIABLE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from kaptain_kfp.cluster.base import Cluster, Event, Manifest, ResourceRef
@@ -140,7 +139,7 @@ def _look(
     relay: LogRelay,
 ) -> None:
     """Looks whether a workload goes on; says what it waits for, raises why it waits in vain."""
-    now = datetime.now(timezone.utc)
+    now = cluster.now()
     events: list[Event] | None = None
     if lookout.wants_events(workload, pods, now):
         events = []

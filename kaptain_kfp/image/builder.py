@@ -32,6 +32,7 @@ from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.errors import BLOB_MISSING
 from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
+from kaptain_kfp.image.registry_cache import find_kept, keep
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
 
 __all__ = ["AnyRecipe", "NewLayer", "Recipe", "build_image", "find_image"]
@@ -268,7 +269,26 @@ class _Build:
         file.unlink(missing_ok=True)
         what = f"{layer.descriptor.size:,} bytes sent" if sent else "is there already"
         self._log(f"Layer with {layer.created_by}: {what}.")
+        if isinstance(wanted, KeptLayer) and layer.descriptor.digest not in self._there:
+            self._keep(wanted.key, layer)
         return layer
+
+    def _keep(self, key: str, layer: Layer) -> None:
+        """Has the repository keep a layer for builders that have nothing yet, where it can."""
+        family = self._base.manifest.family
+        try:
+            if find_kept(self._client, self._target, key, family) != layer:
+                keep(
+                    self._client,
+                    self._target,
+                    key,
+                    layer,
+                    family=family,
+                    platform=self._recipe.platform,
+                )
+        except RegistryError as error:
+            # no tags but those of images may be allowed; what else is wrong, the image will meet
+            self._log(f"Layer with {layer.created_by} isn't kept for other builders: {error}")
 
     def _write(self, plan: LayerPlan, file: Path) -> Layer:
         with file.open("wb") as stream:

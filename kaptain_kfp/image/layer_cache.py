@@ -30,12 +30,14 @@ class KeptLayer:
     """A packed layer.
 
     Attributes:
+        key: Stands for everything that decided what is in it.
         layer: Its digests.
         blob: The file that holds it.
         compression: How it is packed.
         folder: Where it lies, with what else belongs to it.
     """
 
+    key: str
     layer: Layer
     blob: Path
     compression: Compression
@@ -61,6 +63,25 @@ class LayerCache:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    def find(self, key: str, compression: Compression = Compression.GZIP) -> KeptLayer | None:
+        """Returns the layer that is kept under a key, None where there is none.
+
+        Args:
+            key: Stands for everything that decides what is in it.
+            compression: How it is packed.
+
+        Raises:
+            ImageBuildException: The cache can't be read.
+        """
+        folder = self._folder(key, compression)
+        try:
+            found = _read(folder, key, compression)
+            if found is not None:
+                os.utime(folder)
+        except OSError as error:
+            raise _unusable(self._root, error) from error
+        return found
+
     def layer(
         self,
         key: str,
@@ -79,24 +100,25 @@ class LayerCache:
         Raises:
             ImageBuildException: It can't be made, or the cache can't be written to.
         """
-        folder = self._root / f"{key}-{compression.value}"
-        try:
-            found = _read(folder, compression)
-            if found is None:
+        found = self.find(key, compression)
+        if found is None:
+            try:
                 self._sweep()
-                self._make(folder, make, compression)
-                found = _read(folder, compression)
-            else:
-                os.utime(folder)
-        except OSError as error:
-            raise _unusable(self._root, error) from error
+                self._make(key, make, compression)
+            except OSError as error:
+                raise _unusable(self._root, error) from error
+            found = self.find(key, compression)
         if found is None:
             raise _unusable(self._root, OSError(0, "what was written isn't there"))
         return found
 
+    def _folder(self, key: str, compression: Compression) -> Path:
+        return self._root / f"{key}-{compression.value}"
+
     def _make(
-        self, folder: Path, make: Callable[[Path, Path], LayerPlan], compression: Compression
+        self, key: str, make: Callable[[Path, Path], LayerPlan], compression: Compression
     ) -> None:
+        folder = self._folder(key, compression)
         self._root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=self._root) as scratch:
             kept, thrown = Path(scratch) / "kept", Path(scratch) / "thrown"
@@ -108,7 +130,7 @@ class LayerCache:
             (kept / _CARD).write_text(json.dumps(asdict(layer)), encoding="utf-8")
             with suppress(OSError):
                 # of what was damaged; where another process was faster, its layer stays
-                if _read(folder, compression) is None:
+                if _read(folder, key, compression) is None:
                     shutil.rmtree(folder, ignore_errors=True)
                 kept.rename(folder)
 
@@ -123,7 +145,7 @@ class LayerCache:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read(folder: Path, compression: Compression) -> KeptLayer | None:
+def _read(folder: Path, key: str, compression: Compression) -> KeptLayer | None:
     """Returns the layer in a folder, None where there is none, or a damaged one."""
     try:
         card = json.loads((folder / _CARD).read_bytes())
@@ -138,7 +160,7 @@ def _read(folder: Path, compression: Compression) -> KeptLayer | None:
             return None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return KeptLayer(layer, folder / _BLOB, compression, folder)
+    return KeptLayer(key, layer, folder / _BLOB, compression, folder)
 
 
 def _unusable(root: Path, error: OSError) -> ImageBuildException:

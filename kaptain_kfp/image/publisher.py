@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image, find_image
@@ -13,7 +14,8 @@ from kaptain_kfp.image.layers.packing import Compression
 from kaptain_kfp.image.oci import Platform
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.images import RemoteImage
-from kaptain_kfp.image.registry.names import image_reference
+from kaptain_kfp.image.registry.names import ImageReference, image_reference
+from kaptain_kfp.image.registry_cache import find_kept
 from kaptain_kfp.image.sources import Sources, collect, unpack
 from kaptain_kfp.image.wheel_layers import WheelLayers
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec
@@ -109,12 +111,12 @@ class Publisher:
             unpack(store, model.identity.id, source, code)
             paths = [entry.path for entry in source.entries]
             found = collect(code, source.main_file, paths, source.requirements)
+            target = image_reference(model.image.name, self._registry_url)
             if self._installer is not None:
-                target = image_reference(model.image.name, self._registry_url)
                 kept = (target, self._client, self._installer, log)
                 return ClusterLayers(code, found, source, *kept)(base)
             digests = {entry.path: entry.digest for entry in source.entries}
-            return self._layers(code, found, digests, log)(base, scratch)
+            return self._layers(target, code, found, digests, log)(base, scratch)
 
         recipe = self._recipe(model.image, model.identity, model.source.main_file, layers)
         return self._build(recipe, log, refresh_base)
@@ -131,7 +133,8 @@ class Publisher:
             ImageBuildException: A file changed since its digest was taken, a requirement can't be
                 installed, or a registry refused or can't be reached; the tag stays where it was.
         """
-        layers = self._layers(what.code, what.sources, what.digests, log)
+        target = image_reference(what.image.name, self._registry_url)
+        layers = self._layers(target, what.code, what.sources, what.digests, log)
         recipe = self._recipe(what.image, what.identity, what.sources.main_file, layers)
         return self._build(recipe, log, refresh_base)
 
@@ -162,7 +165,12 @@ class Publisher:
         )
 
     def _layers(
-        self, code: Path, sources: Sources, digests: Mapping[str, str], log: Log
+        self,
+        target: ImageReference,
+        code: Path,
+        sources: Sources,
+        digests: Mapping[str, str],
+        log: Log,
     ) -> WheelLayers:
         return WheelLayers(
             code,
@@ -173,4 +181,5 @@ class Publisher:
             python_version=self._python_version,
             exclude=self._exclude,
             compression=self._compression,
+            pushed=partial(find_kept, self._client, target),
         )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaptain_kfp.image.builder import NewLayer
-from kaptain_kfp.image.layer_cache import LayerCache
+from kaptain_kfp.image.layer_cache import KeptLayer, LayerCache
 from kaptain_kfp.image.layers.cache import index_settings, requirements_key
 from kaptain_kfp.image.layers.code import code_layer
 from kaptain_kfp.image.layers.helpers import helpers_layer
 from kaptain_kfp.image.layers.packages import requirements_layer
 from kaptain_kfp.image.layers.packing import Compression
-from kaptain_kfp.image.layers.tar import LayerPlan
+from kaptain_kfp.image.layers.tar import Layer, LayerPlan
+from kaptain_kfp.image.oci import Family
 from kaptain_kfp.image.pip_process import QUIET, Log, run
 from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.requirements import Requirements, has_requirements, read_requirements
@@ -38,6 +39,8 @@ class WheelLayers:
         python_version: The base's Python, where its configuration doesn't tell.
         exclude: Names of packages that the base has, and that aren't installed.
         compression: How requirements are packed.
+        pushed: Returns the layer that the image's repository keeps under a key, for a family of
+            images: where the cache is new, as in a pod, pip needn't run for what is there.
     """
 
     code: Path
@@ -48,6 +51,7 @@ class WheelLayers:
     python_version: str | None = None
     exclude: tuple[str, ...] = ()
     compression: Compression = Compression.GZIP
+    pushed: Callable[[str, Family], Layer | None] = field(default=lambda *_: None)
 
     def __call__(self, base: RemoteImage, scratch: Path) -> Sequence[NewLayer]:
         """Returns the layers, from the one that changes least to the one that changes most.
@@ -66,12 +70,20 @@ class WheelLayers:
             installed = self._install(listed, target, scratch / "installed")
             code = code_layer(self.sources, self.digests, packages=scratch / "installed" / "local")
             return [installed, helpers_layer(), code]
-        kept = self.cache.layer(
-            self._key(base, asked),
+        key = self._key(base, asked)
+        kept = self._find(key, base.manifest.family) or self.cache.layer(
+            key,
             lambda _, thrown: self._install(listed, target, thrown / "installed"),
             compression=self.compression,
         )
         return [kept, helpers_layer(), code_layer(self.sources, self.digests)]
+
+    def _find(self, key: str, family: Family) -> KeptLayer | Layer | None:
+        if kept := self.cache.find(key, self.compression):
+            return kept
+        pushed = self.pushed(key, family)
+        wanted = self.compression.media_type(family)
+        return pushed if pushed and pushed.descriptor.media_type == wanted else None
 
     def _install(self, listed: Path, target: WheelTarget, folder: Path) -> LayerPlan:
         self.log(f"Installing {listed.name} for Python {target.version} on {target.machine}.")

@@ -7,48 +7,31 @@ stopped. It never starts a pod twice, and nothing of a pod outlives it.
 
 from __future__ import annotations
 
-import base64
 import logging
-import os
-import platform
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from kaptain_kfp.exceptions import (
-    ImageBuildException,
-    ImagePullError,
-    KaptainError,
-    ModelValidationException,
-    ObjectNotFoundError,
-)
 from kaptain_kfp.exceptions import ObjectConflictError as Conflict
-from kaptain_kfp.manifests.names import GPU_RESOURCE
+from kaptain_kfp.exceptions import ObjectNotFoundError
 
-from . import devices, images, podstatus
+from . import podstatus
 from .backoff import Backoff
-from .bell import ring
+from .binding import Node, NoRoom, Rejected
 from .clock import Clock
 from .controllers import EventNote, Manifest
 from .events import write_event
 from .home import Home
 from .objects import Objects
-from .podfiles import Before, PodFiles, uid_of_folder
-from .podspec import ConfigurationTrouble, launch_of, refers_to
+from .podfiles import PodFiles, uid_of_folder
 from .processes import end_pod, end_pods, mark_of, marked, signal_pod
+from .starting import Pull, Starter
 
-__all__ = ["NODE_NAME", "Kubelet", "NoKubelet", "Pull"]
-
-Pull: TypeAlias = Callable[[Path, str, Sequence[str]], None]
-
-NODE_NAME = platform.node() or "localhost"
+__all__ = ["Kubelet", "NoKubelet"]
 
 _ATTENTION_SECONDS = 1.0
 """How often the shims of running pods are looked after; their ends are told by the bell at once."""
@@ -59,18 +42,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _LOG = logging.getLogger("kaptain-supervisor")
 
 
-class _Unwatched(Exception):
-    """The shim ended without having started anything."""
-
-
-class _Rejected(Exception):
-    """The pod asks for what this machine doesn't have."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 class Kubelet:
     """Runs the pods of one home.
 
@@ -79,9 +50,7 @@ class Kubelet:
         objects: The database.
         environment: The machine's environment, of which pods inherit a few variables.
         clock: The time.
-        pull: Puts an image that wasn't built here into the home: given the home, the reference, and
-            the Docker configurations of the pod's pull Secrets. Without it, what wasn't built here
-            can't be run.
+        pull: Puts an image that wasn't built here into the home, see `Starter`.
     """
 
     def __init__(
@@ -95,19 +64,15 @@ class Kubelet:
     ) -> None:
         self._home = home
         self._objects = objects
-        self._environment = dict(environment)
         self._clock = clock
-        self._pull = pull
+        self._node = Node(dict(environment))
+        self._starter = Starter(home, objects, dict(environment), pull)
         self._pods: dict[str, Manifest] = {}
         self._gone: dict[str, None] = {}
-        self._preparing: dict[str, Future[None]] = {}
-        self._shims: dict[str, subprocess.Popen[bytes]] = {}
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._retry_at: dict[str, float] = {}
         self._attended_at = 0.0
         self._swept: set[str] = set()
-        self._gpus: tuple[str, ...] | None = None
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="prepare")
 
     def recover(self, pods: Iterable[Manifest]) -> None:
         """Begins with these pods: takes over what runs, and ends what no pod stands for."""
@@ -158,9 +123,7 @@ class Kubelet:
 
     def close(self) -> None:
         """Prepares nothing more; the pods live on."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        for shim in self._shims.values():
-            shim.poll()
+        self._starter.close()
 
     def _try(self, uid: str, step: Callable[[], float | None]) -> float | None:
         pause = self._retry_at.get(uid, 0.0) - time.monotonic()
@@ -223,75 +186,13 @@ class Kubelet:
         """Goes the next step towards a process: machine, folder, shim."""
         if not pod["spec"].get("nodeName"):
             return self._bind(uid, pod)
-        preparing = self._preparing.get(uid)
-        if preparing is None:
-            future = self._threads.submit(self._prepare, pod, files)
-            future.add_done_callback(lambda _: ring(self._home.root))
-            self._preparing[uid] = future
-        elif preparing.done():
-            trouble = preparing.exception() or self._watch(uid, files)
-            if trouble is not None:
-                self._wait_for_remedy(uid, pod, trouble)
+        trouble = self._starter.go_on(uid, pod, files)
+        if trouble is not None:
+            self._tell_of(pod, *trouble)
         return _ATTENTION_SECONDS
 
-    def _prepare(self, pod: Manifest, files: PodFiles) -> None:
-        """Makes the pod's folder; runs in a thread, since a copy of the code may take a while."""
-        spec = pod["spec"]
-        before = [
-            self._resolved(container, pod, files) for container in spec.get("initContainers") or ()
-        ]
-        main = self._resolved(spec["containers"][0], pod, files)
-        files.prepare(main.launch, self._home.bells, main.source, before)
-
-    def _resolved(self, container: Mapping[str, Any], pod: Manifest, files: PodFiles) -> Before:
-        """Returns what to start for a container, whose image is here then."""
-        image = refers_to(container)
-        built = None if image is None else self._image(image, pod)
-        namespace = pod["metadata"]["namespace"]
-        launch = launch_of(
-            pod,
-            files.folder,
-            lambda kind, name: self._objects.get(kind, name, namespace),
-            entrypoint=built.entrypoint if built else (),
-            inherited=self._environment,
-            image_environment=built.environment if built else {},
-            container=container,
-        )
-        return Before(str(container["name"]), launch, built.code if built else None)
-
-    def _image(self, reference: str, pod: Manifest) -> images.LocalImage:
-        """Returns an image that is here; pulls it where that is possible."""
-        if self._pull is not None and not images.is_here(self._home.root, reference):
-            self._pull(self._home.root, reference, self._pull_secrets(pod))
-        return images.resolve(self._home.root, reference)
-
-    def _pull_secrets(self, pod: Manifest) -> list[str]:
-        found = []
-        for named in pod["spec"].get("imagePullSecrets") or ():
-            # One that is missing is no error: the image may be open to everybody.
-            with suppress(ObjectNotFoundError):
-                secret = self._objects.get("Secret", named["name"], pod["metadata"]["namespace"])
-                told = (secret.get("data") or {}).get(".dockerconfigjson")
-                found += [base64.b64decode(told).decode()] if told else []
-        return found
-
-    def _watch(self, uid: str, files: PodFiles) -> Exception | None:
-        """Sees that there is a shim; returns why the last one couldn't start anything."""
-        shim = self._shims.get(uid)
-        code = 0 if shim is None else shim.poll()
-        if code == 0:
-            self._shims[uid] = files.spawn()
-        elif code is not None:
-            del self._shims[uid]
-            return _Unwatched(os.strerror(code) if code > 0 else f"killed by signal {-code}")
-        return None
-
-    def _wait_for_remedy(self, uid: str, pod: Manifest, trouble: BaseException) -> None:
-        """Says why the container can't be started; all is tried again, as a kubelet does."""
-        del self._preparing[uid]
-        if isinstance(trouble, BlockingIOError):
-            return  # the shim of an earlier supervisor is just about to start it
-        reason, message = _explained(trouble)
+    def _tell_of(self, pod: Manifest, reason: str, message: str) -> None:
+        """Says, once, why the container can't be started."""
         containers = (pod.get("status") or {}).get("containerStatuses") or [{}]
         if containers[0].get("state", {}).get("waiting", {}).get("message") != message:
             _LOG.warning("pod %s: %s: %s", pod["metadata"]["name"], reason, message)
@@ -299,7 +200,7 @@ class Kubelet:
 
     def _end(self, uid: str, pod: Manifest) -> float | None:
         """Ends a pod that is to be deleted: politely, then not, then removes it."""
-        if self._being_prepared(uid):
+        if self._starter.prepares(uid):
             return _PREPARING_SECONDS
         files = self._files(uid)
         runs = not _over(pod) and files.begun() and files.exited() is None and files.attended()
@@ -331,7 +232,7 @@ class Kubelet:
 
     def _clean_up(self, uid: str) -> float | None:
         """Ends what is left of a pod that isn't there any more."""
-        if self._being_prepared(uid):
+        if self._starter.prepares(uid):
             return _PREPARING_SECONDS
         files = self._files(uid)
         files.withdraw()
@@ -342,44 +243,23 @@ class Kubelet:
 
     def _bind(self, uid: str, pod: Manifest) -> float | None:
         """Gives a pod this machine, and the devices that it asks for as soon as they are free."""
+        others = (other for key, other in self._pods.items() if key != uid)
         try:
-            note = self._devices_for(uid, pod)
-        except _Rejected as why:
+            to_us = self._node.binding_of(pod, others)
+        except Rejected as why:
             self._write(pod, podstatus.rejected(pod, why.reason, str(why), self._clock.now()))
             return None
-        if note is None:
-            self._wait_for_devices(pod)
+        except NoRoom as why:
+            self._wait_for_room(pod, str(why))
             return None  # the end of another pod wakes us
         metadata = pod["metadata"]
-        to_us: dict[str, Any] = {"metadata": {"uid": uid}, "spec": {"nodeName": NODE_NAME}}
-        if note:
-            to_us["metadata"]["annotations"] = note
         bound = self._objects.patch("Pod", metadata["name"], metadata["namespace"], to_us)
         self._write(bound, podstatus.scheduled(bound, self._clock.now()))
         return 0.0
 
-    def _devices_for(self, uid: str, pod: Manifest) -> dict[str, str] | None:
-        """Returns the annotation with a pod's devices, or None while there aren't enough free."""
-        try:
-            count = devices.wanted(pod)
-        except ModelValidationException as error:
-            raise _Rejected("UnexpectedAdmissionError", error.message) from None
-        if count and self._gpus is None:
-            self._gpus = devices.gpus_of_machine(self._environment)
-        present = self._gpus or ()
-        if count > len(present):
-            raise _Rejected(
-                f"OutOf{GPU_RESOURCE}",
-                f"Node didn't have enough resource: {GPU_RESOURCE}, "
-                f"requested: {count}, used: 0, capacity: {len(present)}",
-            )
-        others = (other for key, other in self._pods.items() if key != uid)
-        return devices.note_of(count, present, others)
-
-    def _wait_for_devices(self, pod: Manifest) -> None:
+    def _wait_for_room(self, pod: Manifest, message: str) -> None:
         if (pod.get("status") or {}).get("conditions"):
             return  # said already
-        message = f"0/1 nodes are available: 1 Insufficient {GPU_RESOURCE}."
         now = self._clock.now()
         self._write(pod, podstatus.unschedulable(pod, message, now))
         note = EventNote("FailedScheduling", message, warning=True)
@@ -401,18 +281,11 @@ class Kubelet:
     def _files(self, uid: str) -> PodFiles:
         return PodFiles(self._home.pod(uid), uid)
 
-    def _being_prepared(self, uid: str) -> bool:
-        preparing = self._preparing.get(uid)
-        return preparing is not None and not preparing.done()
-
     def _forget(self, uid: str) -> None:
-        for memory in (self._pods, self._gone, self._preparing, self._retry_at):
+        for memory in (self._pods, self._gone, self._retry_at):
             memory.pop(uid, None)
         self._backoff.forget(uid)
-        shim = self._shims.pop(uid, None)
-        if shim is not None:
-            with suppress(subprocess.TimeoutExpired):
-                shim.wait(_ATTENTION_SECONDS)
+        self._starter.forget(uid)
 
 
 class NoKubelet:
@@ -434,22 +307,6 @@ class NoKubelet:
 
     def close(self) -> None:
         """There is nothing to be closed."""
-
-
-def _explained(trouble: BaseException) -> tuple[str, str]:
-    """Returns the reason and the message of a container that can't be started."""
-    if isinstance(trouble, ConfigurationTrouble):
-        return "CreateContainerConfigError", str(trouble)
-    if isinstance(trouble, ImagePullError):
-        return "ErrImagePull", trouble.message
-    if isinstance(trouble, ImageBuildException):
-        return "ErrImageNeverPull", trouble.message
-    if isinstance(trouble, _Unwatched):
-        return "RunContainerError", f"its watcher ended without starting it: {trouble}"
-    if isinstance(trouble, (KaptainError, OSError)):
-        return "CreateContainerError", str(trouble)
-    # Never its repr, which may show the values that it stumbled over.
-    return "CreateContainerError", f"{type(trouble).__name__}: {trouble}"
 
 
 def _discard(remove: Callable[[], None]) -> None:

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -25,7 +24,6 @@ from types import FrameType
 from kaptain_kfp.exceptions import (
     ClusterUnavailableError,
     ConfigurationError,
-    ObjectConflictError,
     ObjectNotFoundError,
     ResourceExpiredError,
 )
@@ -37,9 +35,10 @@ from .bell import Bell, ring
 from .clock import Clock
 from .controllers import Controller, Manifest, load_controllers
 from .home import Home
-from .kubelet import Kubelet, NoKubelet, Pull
+from .kubelet import Kubelet, NoKubelet
 from .objects import Objects
-from .plans import carry_out
+from .reconciling import Reconciler
+from .starting import Pull
 
 __all__ = [
     "CONTROLLERS_VARIABLE",
@@ -57,16 +56,13 @@ KUBELET_VARIABLE = "KAPTAIN_SUPERVISOR_KUBELET"
 """``off``: the controllers work, but no pod becomes a process; whoever plays the machine writes
 the pods' status, and removes those that are to be deleted. Else ``on``."""
 PULL_VARIABLE = "KAPTAIN_SUPERVISOR_PULL"
-"""``module:function``, see `Kubelet`: what pulls images that weren't built here; else nothing."""
+"""``module:function``, see `Starter`: what pulls images that weren't built here; else nothing."""
 _IDLE_SECONDS = 60.0
 _LONGEST_WAIT = 30.0
 _LONGEST_LOG = 1 << 20
 _LOCK_SECONDS = 1.0
 """How long to try for the lock: who only asks whether it is held, holds it for a moment."""
 _LOG = logging.getLogger("kaptain-supervisor")
-
-Key = tuple[str, str, str]
-"""(kind, namespace, name)"""
 
 
 class Supervisor:
@@ -96,13 +92,8 @@ class Supervisor:
             pull = _pull_of(os.environ.get(PULL_VARIABLE, ""))
             self._kubelet = Kubelet(home, self._objects, os.environ, self._clock, pull=pull)
         self._controllers = load_controllers() if controllers is None else controllers
-        self._queue: dict[Key, None] = {}
-        self._timers: dict[Key, datetime] = {}
-        self._unfinished: set[Key] = set()
-        self._conflicts = Backoff(0.01, 1.0)
-        self._failures = Backoff(1.0, 300.0)
+        self._reconciler = Reconciler(self._objects, self._controllers)
         self._outages = Backoff(0.1, 10.0)
-        self._refusals = Backoff(1.0, 60.0)
         self._idle_since = 0.0
         self._fresh = False
         self._seen = 0
@@ -140,10 +131,10 @@ class Supervisor:
         if not self._fresh:
             self._begin_anew()
         busy = self._take_changes()
-        busy |= self._reconcile()
+        busy |= self._reconciler.reconcile(self._clock.now())
         wake = self._kubelet.sync()
         self._outages.forget("")
-        if self._queue:
+        if self._reconciler.waiting:
             return 0.0
         working = busy or wake is not None or self._has_work()
         if working:
@@ -161,11 +152,10 @@ class Supervisor:
         """Looks at everything, as after a restart."""
         self._seen = self._objects.revision()
         self._kubelet.recover(self._everything("Pod"))
-        # Those that went meanwhile are found to be gone.
-        self._queue.update(dict.fromkeys(self._unfinished))
+        self._reconciler.look_again()
         for kind in self._controllers:
             for manifest in self._everything(kind):
-                self._enqueue(manifest)
+                self._reconciler.enqueue(manifest)
         garbage.collect(self._objects)
         self._fresh = True
 
@@ -197,7 +187,7 @@ class Supervisor:
                 self._finish_owners(manifest)
             else:
                 garbage.finish_deletion(self._objects, manifest)
-            self._concern(manifest, deleted=deleted)
+            self._reconciler.note(manifest, deleted=deleted)
         if vanished:
             garbage.collect_for(self._objects, vanished)
         return bool(changes)
@@ -210,99 +200,16 @@ class Supervisor:
                 found = self._objects.get(owner["kind"], owner["name"], metadata["namespace"])
                 garbage.finish_deletion(self._objects, found)
 
-    def _concern(self, manifest: Manifest, *, deleted: bool) -> None:
-        metadata = manifest["metadata"]
-        namespace = metadata.get("namespace", "")
-        if deleted:
-            self._unfinished.discard((manifest["kind"], namespace, metadata["name"]))
-        elif manifest["kind"] in self._controllers:
-            self._enqueue(manifest)
-        for owner in metadata.get("ownerReferences") or ():
-            if owner["kind"] in self._controllers:
-                self._queue[owner["kind"], namespace, owner["name"]] = None
-        run = metadata.get("labels", {}).get("kaptain-kfp/run")
-        if run and manifest["kind"] != "Run":
-            self._queue["Run", namespace, run] = None
-        schedule = (manifest.get("spec") or {}).get("recurringRunId")
-        if schedule and manifest["kind"] == "Run":
-            self._queue["RecurringRun", namespace, schedule] = None
-
-    def _enqueue(self, manifest: Manifest) -> None:
-        metadata = manifest["metadata"]
-        self._queue[manifest["kind"], metadata["namespace"], metadata["name"]] = None
-
-    def _reconcile(self) -> bool:
-        """Plans and carries out what is due; returns whether anything was."""
-        now = self._clock.now()
-        for key in [key for key, at in self._timers.items() if at <= now]:
-            del self._timers[key]
-            self._queue[key] = None
-        due, self._queue = self._queue, {}
-        for key in due:
-            self._try(key, now)
-        return bool(due)
-
-    def _try(self, key: Key, now: datetime) -> None:
-        """Reconciles one object; trouble with it is nobody else's, and it's tried again later."""
-        try:
-            self._reconcile_one(key, now)
-        except (ObjectConflictError, ObjectNotFoundError):
-            # It changed under our hands: plan anew.
-            self._again(key, now, self._conflicts.failed(key))
-        except ClusterUnavailableError:
-            raise
-        except Exception:
-            pause = self._failures.failed(key)
-            _LOG.exception("%s: trouble; again in %g s", "/".join(key), pause)
-            self._again(key, now, pause)
-        else:
-            self._conflicts.forget(key)
-            self._failures.forget(key)
-
-    def _again(self, key: Key, now: datetime, pause: float) -> None:
-        self._unfinished.add(key)
-        self._timers[key] = now + timedelta(seconds=pause)
-
-    def _reconcile_one(self, key: Key, now: datetime) -> None:
-        kind, namespace, name = key
-        controller = self._controllers[kind]
-        try:
-            manifest = self._objects.get(kind, name, namespace)
-        except ObjectNotFoundError:
-            self._unfinished.discard(key)
-            self._timers.pop(key, None)
-            return
-        plan = controller.reconcile(manifest, self._children(controller, manifest), now)
-        refused = not carry_out(self._objects, controller, manifest, plan, now)
-        over = controller.finished(manifest)
-        (self._unfinished.discard if over else self._unfinished.add)(key)
-        if plan.requeue_at is not None:
-            self._timers[key] = plan.requeue_at
-        if refused:
-            again = now + timedelta(seconds=self._refusals.failed(key))
-            self._timers[key] = min(again, self._timers.get(key, again))
-        else:
-            self._refusals.forget(key)
-
-    def _children(self, controller: Controller, manifest: Manifest) -> list[Manifest]:
-        found = {
-            c["metadata"]["uid"]: c for c in self._objects.dependents(manifest["metadata"]["uid"])
-        }
-        namespace = manifest["metadata"]["namespace"]
-        for kind, selector in controller.related(manifest).items():
-            for child in self._objects.list(kind, namespace, labels=selector).items:
-                found[child["metadata"]["uid"]] = child
-        return sorted(found.values(), key=lambda child: str(child["metadata"]["name"]))
-
     def _has_work(self) -> bool:
-        return bool(self._unfinished) or self._kubelet.busy()
+        return self._reconciler.unfinished or self._kubelet.busy()
 
     def _pause(self, wake: float | None, until_idle: float) -> float:
         pauses = [_LONGEST_WAIT]
         if wake is not None:
             pauses.append(wake)
-        if self._timers:
-            pauses.append((min(self._timers.values()) - self._clock.now()).total_seconds())
+        due = self._reconciler.next_due()
+        if due is not None:
+            pauses.append((due - self._clock.now()).total_seconds())
         if not self._has_work():
             pauses.append(until_idle)
         return max(0.0, min(pauses))

@@ -118,7 +118,8 @@ class Workplace:
         from kaptain_kfp.runs.kfp_settings import KfpSettings
 
         connection = KfpConnection(KfpSettings.of(self.config))
-        return KfpRunner(connection, self.cluster, self.store)
+        store = self.store  # before the cluster: settings that can't be right are told first
+        return KfpRunner(connection, self.cluster, store)
 
     @property
     def credentials(self) -> Credentials:

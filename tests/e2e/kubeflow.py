@@ -208,6 +208,9 @@ def serve_kubeflow(
         )
         if scripted:
             stack.callback(end_home, steps)
+            docker = DockerConfigurationProvider('{"auths": {}}')
+            secrets = Credentials(s3.provider(), (docker,))
+            secrets.share(MODEL_ID, LocalCluster(steps, NAMESPACE))
             ensure_supervisor(Home(steps), {KUBELET_VARIABLE: "on"})
         token = login.kubernetes if login else None
         kfp_tokens = {login.kfp: True} if login else {}
@@ -222,12 +225,6 @@ def serve_kubeflow(
         kubelet = stack.enter_context(ScriptedKubelet(Home(home))) if scripted else None
         servers = (kubernetes, pipelines, s3, registry)
         made = Kubeflow(home, steps, project, *servers, login, kubelet, kfp_tokens, settings)
-        if scripted:
-            config = made.config()
-            secrets = Credentials(
-                config.storage_config_provider, (DockerConfigurationProvider('{"auths": {}}'),)
-            )
-            secrets.share(MODEL_ID, LocalCluster(steps, NAMESPACE))
         logins = Logins.of_docker_config(login.docker_config(registry.host)) if login else None
         with RegistryClient(logins) as client:
             version = platform.python_version()

@@ -52,7 +52,8 @@ def results(model: Model) -> dict[str, Any]:
     }
     parameters = {
         task: {
-            name: sorted(value) if isinstance(value, dict) else type(value)
+            # an image of this machine is built on none
+            name: sorted(value.keys() - {"base"}) if isinstance(value, dict) else type(value)
             for name, value in values.items()
             if not (isinstance(value, dict) and value.keys() == {"uri", "metadata"})
         }

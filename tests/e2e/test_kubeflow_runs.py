@@ -8,14 +8,18 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from kaptain_kfp import Model
 from kaptain_kfp.cluster.base import ResourceRef
+from kaptain_kfp.cluster.diagnose import Phase, verdict_of
 from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.exceptions import RunCancelledError, RunFailedError, WorkloadLostError
+from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.manifests.names import LABEL_RUN
+from kaptain_kfp.manifests.secret import registry_secret_name, storage_secret_name
 from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 from kaptain_kfp.runs.base import RunHandle, RunState
@@ -23,6 +27,7 @@ from kaptain_kfp.testing.homes import pod_processes
 
 from .conftest import Eventually, Gate, processes_of
 from .kubeflow import MODEL_ID, NAMESPACE, UPLOADING, Kubeflow
+from .test_kills import BACKEND
 
 STEP = "kfp.dsl.executor_main"
 
@@ -109,6 +114,78 @@ def test_a_step_that_is_killed_leaves_its_job_but_not_unnoticed(
         told = [record.event for record in model.history()]
         assert told == ["submitted", "outcome", "closed", "outcome"]
     assert gate.starts == 1
+    check_nothing_runs_on(kubeflow, eventually)
+
+
+def ever(kubeflow: Kubeflow, kind: str, labels: str | None = None) -> set[str]:
+    """Returns the uids of all objects of a kind that there are, and that there were."""
+    changes = Objects(kubeflow.home).changes(0, kind=kind, namespace=NAMESPACE, labels=labels)
+    return {change.object["metadata"]["uid"] for change in changes}
+
+
+def building(kubeflow: Kubeflow, place: Path, eventually: Eventually) -> RunHandle:
+    """Begins to build an image; returns the run once its builder installs, and waits for a gate."""
+    slow = kubeflow.project / "slow"
+    slow.mkdir()
+    (slow / "backend.py").write_text(BACKEND.format(place=str(place)))
+    (slow / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (kubeflow.project / "requirements.txt").write_text("./slow\n")
+    model = kubeflow.model(UPLOADING, extra_files=["slow"], requirements="requirements.txt")
+    assert model.build(wait=False)
+    run = model.last_run
+    assert run is not None
+    begun = place / "building"
+    eventually(lambda: begun.exists() or run.state.finished, "the builder installs")
+    assert not run.state.finished, run.error
+    return run
+
+
+@pytest.mark.parametrize("fate", ["evicted", "killed", "killed; the builder ends before the retry"])
+def test_a_builder_outlives_its_step_and_is_adopted(
+    kubeflow: Kubeflow, eventually: Eventually, tmp_path: Path, fate: str
+) -> None:
+    run = building(kubeflow, tmp_path, eventually)
+    (job,) = kubeflow.objects("Job")
+    name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+    ended_before = "before" in fate
+
+    def phase() -> Phase:
+        (there,) = kubeflow.objects("Job")
+        return verdict_of(there).phase
+
+    if fate == "evicted":
+        for pid in pod_of_step(kubeflow):
+            os.kill(pid, signal.SIGTERM)
+    else:
+        for pid in processes_of(kubeflow.steps, STEP):
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: run.state.finished, "the run fails")
+        assert phase() is Phase.ACTIVE
+        if ended_before:
+            (tmp_path / "build-gate").touch()
+            eventually(lambda: phase() is Phase.SUCCEEDED, "the builder ends")
+        run.retry()
+    if not ended_before:
+        adopted = f"Job/{name} was started before; going on with it."
+        eventually(lambda: adopted in "\n".join(run.logs()), "it is tried again, and adopts")
+        (tmp_path / "build-gate").touch()
+    assert run.wait(120) is RunState.SUCCEEDED, run.error
+    assert ended_before or "Successfully installed slow-1.0" in "\n".join(run.logs())
+    assert ever(kubeflow, "Job") == {uid}, "no other one was made"
+    pods = ever(kubeflow, "Pod", f"job-name={name}")
+    assert len(pods) == 1, "what it did was done once"
+    assert kubeflow.objects("Job") == [], "it is removed"
+    eventually(
+        lambda: pods.isdisjoint(pod["metadata"]["uid"] for pod in kubeflow.objects("Pod")),
+        "its pod, too",
+    )
+    secrets = {secret["metadata"]["name"] for secret in kubeflow.objects("Secret")}
+    assert secrets <= {storage_secret_name(MODEL_ID), registry_secret_name(MODEL_ID)}
+    model = Model.attach(MODEL_ID, config=kubeflow.config())
+    outcome = model.history()[-1].outcome
+    assert outcome is not None and outcome.image is not None and outcome.image.built
     check_nothing_runs_on(kubeflow, eventually)
 
 
@@ -236,6 +313,7 @@ def test_a_job_that_somebody_else_deletes(
 ) -> None:
     run = at_work()
     (job,) = kubeflow.objects("Job")
+    eventually(lambda: "at work" in "\n".join(run.logs()), "what it says is relayed")
     KubernetesCluster(NAMESPACE).delete(ResourceRef.of(job))
     with pytest.raises(WorkloadLostError, match="deleted by someone while it ran") as caught:
         run.wait(120)

@@ -52,7 +52,8 @@ def texts_of(model: Model, caught: list[str]) -> dict[str, str]:
         "model": model,
         "meta": model.meta(),
         "config": model.config,
-        "config's parts": list(vars(model.config).values()),
+        # but for what the notebook itself wrote there
+        "config's parts": {k: v for k, v in vars(model.config).items() if k != "kfp_token"},
         "world": world,
         "world's parts": [getattr(world, each.name) for each in dataclasses.fields(world)],
         "handle": run,

@@ -18,8 +18,9 @@ README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
 def block(kind: str) -> str:
-    (found,) = re.findall(rf"^```python {kind}\n(.*?)^```$", README, re.M | re.S)
-    return str(found)
+    found: list[str] = re.findall(rf"^```python {kind}\n(.*?)^```$", README, re.M | re.S)
+    assert found, f"README.md has no block {kind!r}"
+    return "".join(found)
 
 
 def run(code: str, folder: Path, **environment: str) -> list[str]:

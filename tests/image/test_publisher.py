@@ -15,6 +15,7 @@ from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.names import ImageReference
 from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, StoreSpec
 from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.testing.faulty_proxy import proxy_to
 from kaptain_kfp.testing.registry import RegistryServer
 
 from .registry.conftest import QUICK, fresh, push_image
@@ -117,6 +118,46 @@ def test_changed_code_is_published_without_pip(images: Publisher, model: Model) 
     assert second.built
     assert second.reference != first.reference
     assert not any("Installing" in line for line in said)
+
+
+def test_a_new_pod_installs_nothing_again(
+    client: RegistryClient, registry: RegistryServer, model: Model, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    def publish(home: str) -> None:
+        url = f"http://{registry.host}"
+        images = Publisher(client, tmp_path / home, registry_url=url, python_version="3.11")
+        (model.base_dir / "src" / "net.py").write_text(f"HOME = {home!r}\n")
+        said.clear()
+        assert images.build(model.spec(), model.store, said.append).built
+
+    publish("laptop")
+    publish("pod")
+    assert not any("Installing" in line for line in said)
+    (kept,) = (line for line in said if "kept in the registry" in line)
+    assert "requirements" in kept
+    (model.base_dir / "requirements.txt").write_text("numpy>=0\n")
+    publish("other pod")
+    assert any("Installing" in line for line in said), "it asked for something else"
+
+
+def test_a_registry_that_refuses_other_tags(
+    registry: RegistryServer, model: Model, tmp_path: Path
+) -> None:
+    with proxy_to(registry.endpoint) as proxy, RegistryClient(patience=QUICK) as client:
+        refusal = b'{"errors": [{"code": "DENIED", "message": "no such tags here"}]}'
+        proxy.answer(
+            403,
+            refusal,
+            when=lambda request: "/manifests/layer-" in request.path and request.method == "PUT",
+            times=None,
+        )
+        images = Publisher(client, tmp_path / "home", registry_url=proxy.url, python_version="3.11")
+        said: list[str] = []
+        assert images.build(model.spec(), model.store, said.append).built
+    (line,) = (line for line in said if "isn't kept for other builders" in line)
+    assert "no such tags here" in line
 
 
 def test_a_requirement_that_does_not_exist_leaves_the_tag(images: Publisher, model: Model) -> None:

@@ -21,10 +21,11 @@ import pytest
 
 from kaptain_kfp.exceptions import ObjectNotFoundError
 from kaptain_kfp.local import shim
+from kaptain_kfp.local.binding import NODE_NAME
 from kaptain_kfp.local.clock import Clock
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.images import image_file, name_file
-from kaptain_kfp.local.kubelet import NODE_NAME, Kubelet
+from kaptain_kfp.local.kubelet import Kubelet
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.podfiles import PodFiles
 from kaptain_kfp.local.podspec import HOST_IMAGE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,10 @@ class KubernetesCluster(Cluster):
     def list(self, kind: str, labels: Mapping[str, str] | None = None) -> Iterator[Manifest]:
         """Yields the objects of a kind in the namespace, page by page."""
         return self._api.list(kind_of(kind), self._namespace, labelSelector=labels_selector(labels))
+
+    def now(self) -> datetime:
+        """Returns the time as the API server has it, UTC."""
+        return self._transport.now()
 
     @contextmanager
     def observe(self, ref: ResourceRef, *, pods: bool = False) -> Iterator[Sight]:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from re import findall
 from typing import Any
@@ -58,11 +58,22 @@ class Transport:
         self._lock = threading.RLock()  # a signal handler may ask, too
         self._warned: set[str] = set()
         self._way = _Way(find())
+        self._told: tuple[datetime, float] | None = None
 
     @property
     def access(self) -> Access:
         """The way in use."""
         return self._way.access
+
+    def now(self) -> datetime:
+        """Returns the server's time, as it told it last, UTC; ours until it has told any.
+
+        Clocks of this machine that are wrong, or are set meanwhile, have no part in it.
+        """
+        if self._told is None:
+            return datetime.now(timezone.utc)
+        moment, since = self._told
+        return moment + timedelta(seconds=time.monotonic() - since)
 
     def send(
         self,
@@ -156,6 +167,8 @@ class Transport:
         except network.HTTPError as caught:
             error = trouble(caught, way.access.configuration, request.resource)
             return _Failure(error, again=not isinstance(caught, network.SSLError))
+        if (moment := _moment(response.headers.get("Date", ""))) is not None:
+            self._told = moment, time.monotonic()
         self._show_warnings(response)
         if response.status < _REDIRECTS:
             return response
@@ -261,10 +274,16 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     text = headers.get("Retry-After", "").strip()
     if text.isdigit():
         return float(text)
+    moment, told = _moment(text), _moment(headers.get("Date", ""))
+    if moment is None:
+        return 0.0
+    return max(0.0, (moment - (told or datetime.now(timezone.utc))).total_seconds())
+
+
+def _moment(text: str) -> datetime | None:
+    """Returns the time that a header tells, None where it tells none."""
     try:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError):
-        return 0.0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
