@@ -98,9 +98,9 @@ class _Bucket:
     def append(self, name_suffix: str, text: str) -> None:
         """Rewrites the object whole: object stores can't append.
 
-        Whoever may read and write the object, but not list the bucket, is denied access to one that
-        isn't there yet. Then it is created, on condition that it really isn't there: so a first
-        call needs no right to list, and nothing that can't be read is ever overwritten.
+        AWS denies access to an object that isn't there yet to whoever may not list the bucket. Then
+        it is created, on condition, which AWS minds, that nothing is there: so a first call needs
+        no right to list, and what can't be read isn't overwritten.
         """
         key = self._prefix + name_suffix
         try:

@@ -24,7 +24,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3ConfigurationProvider]:
+def moto() -> Iterator[S3ConfigurationProvider]:
     with serve_moto("models") as provider:
         yield provider
 

@@ -30,6 +30,13 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "models")
 
 
+def test_uris_are_encoded(store: FolderStore) -> None:
+    for key in ("grün #1/模型 %20", "a?b", "new\nline"):
+        uri = store.uri_of(key)
+        assert uri.isascii()
+        assert store.key_of(uri) == key
+
+
 def test_takes_paths_and_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))

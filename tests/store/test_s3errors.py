@@ -165,6 +165,16 @@ def test_a_head_that_only_says_no(store: S3Store, faulty: S3Store, proxy: Faulty
     assert caught.value.reason == "AccessDenied"
 
 
+def test_a_session_that_is_over_while_presence_is_asked_for(
+    faulty: S3Store, proxy: FaultyProxy
+) -> None:
+    proxy.answer(400, s3_error("ExpiredToken"), times=None)
+    for call in (lambda: faulty.size("a"), lambda: faulty.create("a", b"")):
+        with pytest.raises(StoreError) as caught:
+            call()
+        assert caught.value.reason == "ExpiredToken"
+
+
 def test_clocks_are_compared(faulty: S3Store, proxy: FaultyProxy) -> None:
     there = "Fri, 13 Nov 2026 13:13:13 GMT"
     proxy.answer(403, s3_error("RequestTimeTooSkewed"), {"Date": there}, times=None)
