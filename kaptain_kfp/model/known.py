@@ -29,29 +29,7 @@ __all__ = ["KnownModel"]
 class KnownModel:
     """The properties of a model, and its history: the same for everybody who asks.
 
-    Args:
-        id: Unique identifier, e.g. ``dev/mnist``. Letters, digits, ``.``, ``_``, ``-``; parts
-            separated by slashes; at most 200 characters.
-        name: Short name; workloads are named after it.
-        description: What it is for.
-        version: The model's own version.
-        framework: Its framework, a `ModelFramework` or its name.
-        framework_version: The framework's version.
-        main_file: The training script, below `Config.base_dir`.
-        image_name: Repository of the image, with a tag or without:
-            then ``<id>-<framework>-<framework version>``.
-        base_image: What the image is built on.
-        extra_files: Further files and folders that the script needs.
-        requirements: A pip requirements file.
-        labels: Custom labels for deployment-related metadata.
-        config: Where work runs and models lie; by default that of the world (see `Config`).
-        serving_config: Configuration specific to model servers.
-
-    Raises:
-        InvalidModelProperty: A property is None (`UndefinedModelProperty`) or blank.
-        ModelValidationException: A property can't be what it is.
-        UnsupportedModelFrameworkException: There is no such framework.
-        ConfigurationError: The default configuration can't be read.
+    Arguments and errors are those of `Model`.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -24,10 +24,10 @@ from kaptain_kfp.exceptions import (
     ObjectNotFoundError,
 )
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
-__all__ = ["PATIENCE", "ClusterContract"]
+__all__ = ["ClusterContract"]
 
-PATIENCE = 60.0
 """Seconds after which something that must happen counts as never happening."""
 
 
@@ -74,13 +74,6 @@ class ClusterContract:
             ref, lambda found: verdict_of(found).phase is not Phase.ACTIVE, PATIENCE
         )
         return verdict_of(over).phase
-
-    def eventually(self, holds: Callable[[], object], what: str) -> None:
-        """Waits for something that must come true."""
-        deadline = time.monotonic() + PATIENCE
-        while not holds():
-            assert time.monotonic() < deadline, f"never: {what}"
-            time.sleep(0.01)
 
     @pytest.mark.usefixtures("running_pods")
     def test_apply_creates_and_get_finds(self, cluster: Cluster) -> None:
@@ -160,7 +153,7 @@ class ClusterContract:
                 refusals.append(error)
             return bool(refusals)
 
-        self.eventually(refused, "the quota counts")
+        eventually(refused, "the quota counts")
         assert "exceeded quota: none" in refusals[0].message
 
     def test_what_is_not_there(self, cluster: Cluster) -> None:
@@ -177,7 +170,7 @@ class ClusterContract:
         manifest = self.job(cluster, "true")
         first = cluster.apply(manifest)
         cluster.delete(first)
-        self.eventually(lambda: not list(cluster.list("Job")), "it is gone")
+        eventually(lambda: not list(cluster.list("Job")), "it is gone")
         second = cluster.apply(manifest)
         assert second.uid != first.uid
         with pytest.raises(ObjectNotFoundError):
@@ -258,7 +251,7 @@ class ClusterContract:
     @pytest.mark.usefixtures("running_pods")
     def test_logs_are_followed_to_the_end(self, cluster: Cluster) -> None:
         ref = cluster.apply(self.job(cluster, "echo one; sleep 0.3; echo two; printf three"))
-        self.eventually(lambda: cluster.pods(ref), "a pod")
+        eventually(lambda: cluster.pods(ref), "a pod")
         pod = ResourceRef.of(cluster.pods(ref)[0])
         assert list(cluster.logs(pod, follow=True)) == ["one", "two", "three"]
         assert list(cluster.logs(pod)) == ["one", "two", "three"]
@@ -281,14 +274,14 @@ class ClusterContract:
         second = {**main, **mounted, "name": "second", "command": ["sh", "-c", "echo 2"]}
         spec["initContainers"], spec["containers"] = [first, second], [{**main, **mounted}]
         ref = cluster.apply(made)
-        self.eventually(lambda: cluster.pods(ref), "a pod")
+        eventually(lambda: cluster.pods(ref), "a pod")
         pod = ResourceRef.of(cluster.pods(ref)[0])
 
         def begun() -> bool:
             told = cluster.get(pod)["status"].get("initContainerStatuses") or [{}]
             return bool({"running", "terminated"} & set(told[0].get("state") or ()))
 
-        self.eventually(begun, "the first container begins")
+        eventually(begun, "the first container begins")
         assert list(cluster.logs(pod, follow=True, container="first")) == ["1"]
         assert list(cluster.logs(pod, follow=True)) == ["main", "from first"]
         assert list(cluster.logs(pod, container="second")) == ["2"]
@@ -312,15 +305,15 @@ class ClusterContract:
         def reasons() -> list[str]:
             return [event.reason for event in cluster.events(ref)]
 
-        self.eventually(lambda: "BackoffLimitExceeded" in reasons(), "the failure is told")
+        eventually(lambda: "BackoffLimitExceeded" in reasons(), "the failure is told")
         assert reasons()[0] == "SuccessfulCreate"
         assert [event.warning for event in cluster.events(ref)] == [False, True]
 
     def test_delete_takes_the_pods_along(self, cluster: Cluster) -> None:
         ref = cluster.apply(self.job(cluster, "sleep 1000"))
-        self.eventually(lambda: cluster.pods(ref), "a pod")
+        eventually(lambda: cluster.pods(ref), "a pod")
         cluster.delete(ref)
-        self.eventually(lambda: not list(cluster.list("Pod")), "no pod is left")
+        eventually(lambda: not list(cluster.list("Pod")), "no pod is left")
         cluster.delete(ref)
 
     def test_what_became_of_an_unknown_run(self, cluster: Cluster) -> None:

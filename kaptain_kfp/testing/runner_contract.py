@@ -7,7 +7,6 @@ and reads its records from `store`, `home`, the local world in which their workl
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,23 +28,14 @@ from kaptain_kfp.manifests.names import labels_for
 from kaptain_kfp.runs.base import RunHandle, Runner, RunRequest, RunState, UnfinishedRun
 from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
 from .runner_pipeline import pipeline
 from .runner_steps import MODEL_ID, workload_name
 
-__all__ = ["PATIENCE", "RunnerContract", "eventually", "request_to"]
+__all__ = ["RunnerContract", "request_to"]
 
-PATIENCE = 60.0
 """Seconds after which something that must happen counts as never happening."""
-
-
-def eventually(holds: Callable[[], Any], what: str) -> Any:
-    """Waits for something that must come true, and returns it."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.02)
-    return found
 
 
 def request_to(what: str, home: Path, store: FolderStore, name: str = "a run") -> RunRequest:

@@ -14,8 +14,9 @@ from kaptain_kfp.runs.base import RunState, ScheduleHandle
 from kaptain_kfp.runs.local import LocalRunner
 from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.store.folder import FolderStore
-from kaptain_kfp.testing.runner_contract import eventually, request_to
+from kaptain_kfp.testing.runner_contract import request_to
 from kaptain_kfp.testing.runner_steps import MODEL_ID
+from kaptain_kfp.testing.waiting import eventually
 
 START = datetime(2099, 1, 1, tzinfo=timezone.utc)
 

@@ -20,9 +20,9 @@ from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
 from kaptain_kfp.specs import PolicySpec
 from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace, serve_kubernetes
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
 POLICY = PolicySpec(timeout_seconds=300)
-PATIENCE = 60.0
 HOUR = 3600.0
 
 
@@ -60,13 +60,6 @@ def job(script: str) -> Callable[[int], dict[str, Any]]:
 
 def step(cluster: KubernetesCluster) -> Any:
     return SimpleNamespace(cluster=cluster, on_cancel=lambda undo: None)
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.01)
 
 
 def test_an_hour_of_waiting_costs_twenty_requests(

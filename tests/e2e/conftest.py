@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -15,12 +14,11 @@ from typing import Any, Protocol
 import pytest
 
 from kaptain_kfp import Config, Model
+from kaptain_kfp.testing import waiting
 from kaptain_kfp.testing.homes import pod_processes
 from kaptain_kfp.testing.s3 import isolate_aws
 
 from .kubeflow import Kubeflow, need_programs, serve_kubeflow
-
-PATIENCE = 60.0
 
 Eventually = Callable[[Callable[[], object], str], None]
 
@@ -199,10 +197,4 @@ def gate(tmp_path: Path) -> Gate:
 def eventually() -> Callable[[Callable[[], object], str], None]:
     """Waits for something that must come true."""
 
-    def wait(holds: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not holds():
-            assert time.monotonic() < deadline, f"never: {what}"
-            time.sleep(0.01)
-
-    return wait
+    return waiting.eventually

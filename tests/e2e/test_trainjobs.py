@@ -21,8 +21,9 @@ from kaptain_kfp.manifests.forms import training_form
 from kaptain_kfp.manifests.names import labels_for
 from kaptain_kfp.model.frameworks import ModelFramework
 from kaptain_kfp.testing.homes import pod_processes
+from kaptain_kfp.testing.waiting import PATIENCE
 
-from .conftest import PATIENCE, MakeModel
+from .conftest import MakeModel
 
 # The nodes meet through plain sockets, where torchrun would.
 MEETING = """

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +9,9 @@ import pytest
 
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing import wheels
+from kaptain_kfp.testing.debian import debian_layout
+
+from .registry.conftest import REQUIRED, need
 
 
 class RecordingStore(FolderStore):
@@ -46,3 +51,19 @@ def store(tmp_path: Path) -> RecordingStore:
 @pytest.fixture
 def make_wheel() -> Callable[..., Path]:
     return wheels.make_wheel
+
+
+@pytest.fixture(scope="session")
+def layout() -> Path:
+    """A Debian with a Python, as an OCI layout; kept from one session to the next."""
+    need("debootstrap", "umoci", "skopeo", "chroot")
+    if os.geteuid():
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{REQUIRED} is set, and this isn't the superuser")
+        pytest.skip("debootstrap and chroot need the superuser")
+    try:
+        return debian_layout()
+    except subprocess.CalledProcessError as error:
+        if os.environ.get(REQUIRED):
+            raise
+        pytest.skip(f"debootstrap failed: {error.stderr[-300:]}")

@@ -21,11 +21,11 @@ from kaptain_kfp.image.sources import collect, upload_sources
 from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, StoreSpec
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.base_image import push_base_image
-from kaptain_kfp.testing.debian import debian_layout, run_in_root
+from kaptain_kfp.testing.debian import run_in_root
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 from kaptain_kfp.version import __version__
 
-from .registry.conftest import REQUIRED, need
+from .registry.conftest import need
 
 USER = 1000
 
@@ -37,21 +37,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServe
     need("skopeo")
     with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def layout() -> Path:
-    need("debootstrap", "umoci", "skopeo", "chroot")
-    if os.geteuid():
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{REQUIRED} is set, and this isn't the superuser")
-        pytest.skip("debootstrap and chroot need the superuser")
-    try:
-        return debian_layout()
-    except subprocess.CalledProcessError as error:
-        if os.environ.get(REQUIRED):
-            raise
-        pytest.skip(f"debootstrap failed: {error.stderr[-300:]}")
 
 
 def run(*command: str) -> str:

@@ -22,10 +22,10 @@ from kaptain_kfp.image.published import PublishedImages
 from kaptain_kfp.image.registry.names import ImageReference
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec, StoreSpec
 from kaptain_kfp.store.folder import FolderStore
-from kaptain_kfp.testing.debian import debian_layout, run_in_root
+from kaptain_kfp.testing.debian import run_in_root
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
-from .registry.conftest import REQUIRED, fresh, need
+from .registry.conftest import fresh
 from .registry.conftest import skopeo as skopeo
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -34,21 +34,6 @@ MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 HERE = Platform("linux", MACHINES.get(platform.machine(), platform.machine()))
 
 pytestmark = pytest.mark.timeout(1200)
-
-
-@pytest.fixture(scope="module")
-def layout() -> Path:
-    need("debootstrap", "umoci", "skopeo", "chroot")
-    if os.geteuid():
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{REQUIRED} is set, and this isn't the superuser")
-        pytest.skip("debootstrap and chroot need the superuser")
-    try:
-        return debian_layout()
-    except subprocess.CalledProcessError as error:
-        if os.environ.get(REQUIRED):
-            raise
-        pytest.skip(f"debootstrap failed: {error.stderr[-300:]}")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,7 @@ from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.podspec import HOST_IMAGE
 from kaptain_kfp.manifests.names import labels_for
 from kaptain_kfp.testing.homes import end_home, pod_processes, supervisor_pid
-
-PATIENCE = 30.0
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -50,13 +49,6 @@ def job(name: str, script: str, *, env: Any = (), pod: Any = (), **spec: Any) ->
         "metadata": {"name": name, "namespace": "default", "labels": labels_for("m")},
         "spec": {"backoffLimit": 0, "template": {"spec": pod_spec}, **spec},
     }
-
-
-def eventually(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.01)
 
 
 def finish(cluster: LocalCluster, ref: ResourceRef) -> Verdict:

@@ -8,8 +8,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,7 @@ import pytest
 from kaptain_kfp.local.podfiles import PodFiles, uid_of_folder
 from kaptain_kfp.local.podspec import Launch
 from kaptain_kfp.local.processes import MARK_VARIABLE, end_pod, marked
-
-PATIENCE = 20.0
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.005)
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
 
 @pytest.fixture

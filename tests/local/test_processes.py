@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,15 +23,7 @@ from kaptain_kfp.local.processes import (
     marked,
     signal_pod,
 )
-
-PATIENCE = 20.0
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.01)
+from kaptain_kfp.testing.waiting import eventually
 
 
 def pids(mark: str) -> list[int]:

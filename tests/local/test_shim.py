@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,7 @@ from typing import Any
 import pytest
 
 from kaptain_kfp.local import shim
-
-PATIENCE = 20.0
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.005)
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
 
 class Pod:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,9 @@ from kaptain_kfp.local.podspec import HOST_IMAGE
 from kaptain_kfp.local.processes import mark_of, marked
 from kaptain_kfp.local.supervisor import CONTROLLERS_VARIABLE, KUBELET_VARIABLE
 from kaptain_kfp.testing.homes import pod_processes, supervisor_pid
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
-PATIENCE = 30.0
 GATED = 'echo x >> "$PLACE/starts"; until [ -e "$PLACE/gate" ]; do sleep 0.02; done'
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.005)
 
 
 class World:

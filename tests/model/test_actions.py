@@ -18,8 +18,9 @@ from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.store.records import Records
 from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
-from kaptain_kfp.testing.runner_contract import eventually, request_to
+from kaptain_kfp.testing.runner_contract import request_to
 from kaptain_kfp.testing.runner_steps import MODEL_ID
+from kaptain_kfp.testing.waiting import eventually
 
 IDENTITY = ModelIdentity(
     id=MODEL_ID, name="m", description="", version="1", framework="f", framework_version="1"

@@ -26,8 +26,9 @@ from kaptain_kfp.runs.versions import version_name
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
-from kaptain_kfp.testing.runner_contract import PATIENCE, request_to
+from kaptain_kfp.testing.runner_contract import request_to
 from kaptain_kfp.testing.runner_steps import MODEL_ID
+from kaptain_kfp.testing.waiting import PATIENCE
 from kaptain_kfp.version import __version__
 
 from .conftest import MakeRunner, Time

@@ -31,7 +31,8 @@ from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
-from kaptain_kfp.testing.runner_contract import PATIENCE, eventually, request_to
+from kaptain_kfp.testing.runner_contract import request_to
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
 from .conftest import MakeRunner, Time, serving
 

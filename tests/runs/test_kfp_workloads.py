@@ -11,7 +11,7 @@ from kaptain_kfp.manifests.names import labels_for
 from kaptain_kfp.runs.kfp_workloads import end_workloads, pods_of, workloads_of
 from kaptain_kfp.testing.homes import pod_processes
 from kaptain_kfp.testing.kubernetes_api import serve_kubernetes
-from kaptain_kfp.testing.runner_contract import eventually
+from kaptain_kfp.testing.waiting import eventually
 
 
 def pod_spec(script: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from kaptain_kfp.runs.leftovers import left_over
 from kaptain_kfp.runs.local import LocalRunner
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.kubernetes_api import serve_kubernetes
-from kaptain_kfp.testing.runner_contract import PATIENCE, request_to
+from kaptain_kfp.testing.runner_contract import request_to
+from kaptain_kfp.testing.waiting import PATIENCE
 
 from .conftest import MakeRunner
 

@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from kaptain_kfp.testing.faults import CONTROL, Fault, FaultMiddleware, Faults
 from kaptain_kfp.testing.server import HttpServer
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
-PATIENCE = 20.0
 LAST = b"too old\n"
 
 
@@ -86,14 +86,6 @@ def world() -> Iterator[World]:
     made = World()
     with made.server:
         yield made
-
-
-def eventually(holds: object, what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    assert callable(holds)
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.005)
 
 
 def test_without_faults_everything_is_as_it_is(world: World) -> None:

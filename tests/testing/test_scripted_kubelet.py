@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +16,7 @@ from kaptain_kfp.local.supervisor import KUBELET_VARIABLE
 from kaptain_kfp.testing.homes import pod_processes, supervisor_pid
 from kaptain_kfp.testing.podscripts import evicted, fail, run, stuck_terminating, succeed
 from kaptain_kfp.testing.scripted_kubelet import ScriptedKubelet
-
-PATIENCE = 30.0
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.005)
+from kaptain_kfp.testing.waiting import eventually
 
 
 class World:

@@ -32,18 +32,11 @@ from kaptain_kfp.testing.kubernetes_api import (
     serve_kubernetes,
 )
 from kaptain_kfp.testing.scripted import ScriptedServer, Seen, answering
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
-PATIENCE = 30.0
 WATCH = "watch=true"
 Job = Callable[..., dict[str, Any]]
 Scripted = Callable[..., ScriptedServer]
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -17,20 +17,13 @@ from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace
 from kaptain_kfp.testing.scripted import ScriptedServer, Seen, answering
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
-PATIENCE = 60.0
 LOG = "/log"
 COUNTING = "for i in $(seq 0 39); do echo line $i; sleep 0.05; done"
 COUNTED = [f"line {number}" for number in range(40)]
 Scripted = Callable[..., ScriptedServer]
 Job = Callable[..., dict[str, Any]]
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -10,11 +10,13 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from kaptain_kfp.image.oci import (
     Descriptor,
@@ -46,6 +48,28 @@ def need(*programs: str) -> None:
         pytest.fail(f"{REQUIRED} is set, and there is no {', '.join(missing)}")
     if missing:
         pytest.skip(f"there is no {', '.join(missing)}: apt-get install docker-registry ...")
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """A certificate authority that nobody else knows."""
+    return trustme.CA()
+
+
+@contextmanager
+def serve_tls(
+    folder: Path, authority: trustme.CA, htpasswd: Mapping[str, str] | None = None
+) -> Iterator[RegistryServer]:
+    """Serves a registry whose certificate only a private authority vouches for."""
+    need()
+    leaf = authority.issue_cert("127.0.0.1")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    leaf.cert_chain_pems[0].write_to_path(str(certificate))
+    leaf.private_key_pem.write_to_path(str(key))
+    with serve_registry(
+        folder / "images", htpasswd=htpasswd, certificate=(certificate, key)
+    ) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ from kaptain_kfp.image.registry.names import image_reference
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
-from .conftest import QUICK, fresh, host_of, need, push_image
+from .conftest import QUICK, fresh, host_of, need, push_image, serve_tls
 
 
 def blob_of(content: bytes) -> Descriptor:
@@ -360,23 +360,10 @@ def test_a_registry_that_is_not_there(client: RegistryClient) -> None:
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
 def tls(
     authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RegistryServer]:
-    """A registry whose certificate only a private authority vouches for."""
-    need()
-    folder = tmp_path_factory.mktemp("tls")
-    leaf = authority.issue_cert("127.0.0.1")
-    leaf.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
-    leaf.private_key_pem.write_to_path(str(folder / "key.pem"))
-    with serve_registry(
-        folder / "images", certificate=(folder / "cert.pem", folder / "key.pem")
-    ) as server:
+    with serve_tls(tmp_path_factory.mktemp("tls"), authority) as server:
         yield server
 
 

@@ -17,14 +17,9 @@ from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
 from kaptain_kfp.platform.config.provider import ConfigurationProvider
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
-from .conftest import QUICK, fresh, need, push_image
+from .conftest import QUICK, fresh, need, push_image, serve_tls
 
 AUTH = base64.b64encode(b"ann:word").decode()
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +27,7 @@ def guarded(
     authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RegistryServer]:
     """A registry with passwords and a private authority."""
-    need()
-    folder = tmp_path_factory.mktemp("guarded")
-    leaf = authority.issue_cert("127.0.0.1")
-    leaf.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
-    leaf.private_key_pem.write_to_path(str(folder / "key.pem"))
-    with serve_registry(
-        folder / "images",
-        htpasswd={"ann": "word"},
-        certificate=(folder / "cert.pem", folder / "key.pem"),
-    ) as server:
+    with serve_tls(tmp_path_factory.mktemp("guarded"), authority, {"ann": "word"}) as server:
         yield server
 
 

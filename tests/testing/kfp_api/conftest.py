@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import kfp
 import pytest
 
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
-
-PATIENCE = 60.0
+from kaptain_kfp.testing.waiting import eventually
 
 
 @pytest.fixture
@@ -31,15 +29,6 @@ def client_of(face: KfpFace, **settings: Any) -> kfp.Client:
 @pytest.fixture
 def client(face: KfpFace) -> kfp.Client:
     return client_of(face)
-
-
-def eventually(holds: Callable[[], Any], what: str) -> Any:
-    """Waits for something that must come true, and returns it."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := holds()):
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.02)
-    return found
 
 
 def finished(client: kfp.Client, run_id: str) -> Any:

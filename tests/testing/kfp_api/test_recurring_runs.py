@@ -16,9 +16,10 @@ import pytest
 
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.testing.homes import supervisor_pid
+from kaptain_kfp.testing.waiting import eventually
 
 from . import pipelines
-from .conftest import eventually, finished
+from .conftest import finished
 from .pipelines import package
 from .test_experiments import refused
 

@@ -21,9 +21,10 @@ from kaptain_kfp.runs.local import LocalRunner
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.homes import pod_processes, supervisor_pid
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
+from kaptain_kfp.testing.waiting import eventually
 
 from . import pipelines
-from .conftest import client_of, eventually, finished
+from .conftest import client_of, finished
 from .pipelines import package
 
 Start = Callable[..., Any]

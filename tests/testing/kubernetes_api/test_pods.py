@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,16 +16,9 @@ from kaptain_kfp.testing.homes import pod_processes, supervisor_pid
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace
 from kaptain_kfp.testing.podscripts import crash_loop
 from kaptain_kfp.testing.scripted_kubelet import ScriptedKubelet
+from kaptain_kfp.testing.waiting import eventually
 
-PATIENCE = 60.0
 TIMEOUT = (5, 30)
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.01)
 
 
 def test_a_job_runs_and_its_log_is_followed(

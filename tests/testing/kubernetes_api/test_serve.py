@@ -26,16 +26,9 @@ from kaptain_kfp.testing.kubernetes_api import (
     User,
     serve_kubernetes,
 )
+from kaptain_kfp.testing.waiting import eventually
 
-PATIENCE = 60.0
 TIMEOUT = (5, 30)
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.01)
 
 
 class TestObjects:

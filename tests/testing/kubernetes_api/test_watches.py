@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import kubernetes
@@ -16,16 +16,9 @@ from kubernetes.client import ApiException
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace
+from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
-PATIENCE = 60.0
 TIMEOUT = (5, 30)
-
-
-def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.01)
 
 
 def lines(client: Any, **query: Any) -> Generator[dict[str, Any], None, None]:
