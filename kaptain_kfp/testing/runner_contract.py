@@ -35,8 +35,6 @@ from .runner_steps import MODEL_ID, workload_name
 
 __all__ = ["RunnerContract", "request_to"]
 
-"""Seconds after which something that must happen counts as never happening."""
-
 
 def request_to(what: str, home: Path, store: FolderStore, name: str = "a run") -> RunRequest:
     """Returns the request for a run whose step does something; see `runner_steps.perform`."""
