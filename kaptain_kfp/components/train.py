@@ -110,8 +110,6 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
     form, key = training.form(step.cluster), training.key(revision)
 
     def manifest_of(attempt: int) -> Mapping[str, Any]:
-        if attempt:
-            step.store.delete(key)  # what a failed attempt left
         return training.manifest(
             names.identity(*task, attempt),
             step.context.run_id,
@@ -121,7 +119,7 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
             upload_uri=step.store.uri_of(key),
         )
 
-    ref = find_or_make(step.cluster, manifest_of)
+    ref = find_or_make(step.cluster, manifest_of, lambda: _discard(step, key))
     step.on_cancel(lambda: _discard(step, key))
     try:
         finished = run_to_end(step, ref, training.policy)

@@ -56,7 +56,11 @@ class Finished:
     printed: list[tuple[str, float]]
 
 
-def find_or_make(cluster: Cluster, manifest_of: Callable[[int], Mapping[str, Any]]) -> ResourceRef:
+def find_or_make(
+    cluster: Cluster,
+    manifest_of: Callable[[int], Mapping[str, Any]],
+    discard: Callable[[], None] = lambda: None,
+) -> ResourceRef:
     """Adopts the workload that an earlier try of this step started, or starts one.
 
     One that failed is left as it is: then it is the next attempt's turn.
@@ -64,6 +68,8 @@ def find_or_make(cluster: Cluster, manifest_of: Callable[[int], Mapping[str, Any
     Args:
         cluster: Where it runs.
         manifest_of: Attempt (0, 1, …) → manifest, with a name that is the same at every try.
+        discard: Removes what failed attempts left; called before a further one is started, never
+            where one is adopted: what is there then is its own.
     """
     for attempt in range(_ATTEMPTS):
         manifest = manifest_of(attempt)
@@ -74,6 +80,8 @@ def find_or_make(cluster: Cluster, manifest_of: Callable[[int], Mapping[str, Any
         try:
             there = cluster.get(ref)
         except ObjectNotFoundError:
+            if attempt:
+                discard()
             return cluster.apply(manifest)
         if verdict_of(there).phase is not Phase.FAILED:
             print(f"{ref} was started before; going on with it.", flush=True)
