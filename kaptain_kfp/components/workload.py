@@ -24,9 +24,10 @@ from kaptain_kfp.cluster.diagnose import (
 )
 from kaptain_kfp.exceptions import (
     ClusterError,
-    ConfigurationError,
     KaptainError,
     ObjectNotFoundError,
+    WorkloadDeploymentError,
+    WorkloadFailedError,
     WorkloadLostError,
 )
 from kaptain_kfp.specs import PolicySpec
@@ -34,7 +35,10 @@ from kaptain_kfp.specs import PolicySpec
 from .relay import LogRelay
 from .step import Step
 
-__all__ = ["Finished", "find_or_make", "run_to_end"]
+__all__ = ["ENDED", "Finished", "clear_away", "find_or_make", "run_to_end"]
+
+ENDED = (WorkloadFailedError, WorkloadDeploymentError)
+"""What `run_to_end` raises once the work is over; after any other error it goes on."""
 
 _ATTEMPTS = 100
 _ENDING_SECONDS = 60.0
@@ -120,10 +124,9 @@ def run_to_end(
         workload, pods = cluster.attend(ref, over)
     except ObjectNotFoundError as error:
         raise _deleted(ref, relay) from error
-    except (ClusterError, ConfigurationError):
-        raise  # The work goes on unseen; the next try of the step finds it.
-    except KaptainError:
-        cluster.delete(ref)
+    except ENDED:
+        # whatever else is raised: the work goes on unseen, and the next try of the step finds it
+        clear_away(lambda: cluster.delete(ref), str(ref))
         raise
     pods = _ended_pods(cluster, ref, pods)
     left = [str(pod["metadata"]["name"]) for pod in pods if not is_over(pod)]
@@ -133,10 +136,23 @@ def run_to_end(
     relay.finish()
     failed = _error_of(cluster, workload, pods, relay)
     if policy.force_cleanup:
-        cluster.delete(ref)
+        clear_away(lambda: cluster.delete(ref), str(ref))
     if failed is not None:
         raise lookout.explained(failed)
     return Finished(str(ref), relay.tail, relay.metrics)
+
+
+def clear_away(remove: Callable[[], object], what: str) -> None:
+    """Removes what work left, or says that it stays: how the work itself ended counts for more.
+
+    Args:
+        remove: Removes it.
+        what: What stays where that can't be done.
+    """
+    try:
+        remove()
+    except KaptainError as error:
+        print(f"warning: {what} couldn't be removed and is left: {error.message}", flush=True)
 
 
 def _look(

@@ -113,6 +113,23 @@ def test_a_failure_and_the_next_attempt(face: KubernetesFace) -> None:
     assert find_or_make(cluster, manifest_of).name == "j-1"
 
 
+@pytest.mark.parametrize("script", ["echo well", "exit 7"])
+def test_a_clean_up_that_fails_changes_no_result(
+    face: KubernetesFace, capsys: pytest.CaptureFixture[str], script: str
+) -> None:
+    hasty = Settings(patience=0.3, longest_pause=0.2)
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig, settings=hasty)
+    ref = find_or_make(cluster, job(script))
+    face.faults.add(Fault(do="answer", method="DELETE", times=None))
+    policy = PolicySpec(timeout_seconds=300, force_cleanup=True)
+    if script == "exit 7":
+        with pytest.raises(ScriptFailedError, match="exit code 7"):
+            run_to_end(step(cluster), ref, policy)
+    else:
+        assert run_to_end(step(cluster), ref, policy).log_tail == "well"
+    assert f"warning: {ref} couldn't be removed and is left" in capsys.readouterr().out
+
+
 def test_a_server_that_restarts_and_cuts_is_not_noticed(face: KubernetesFace) -> None:
     cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
     script = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done"

@@ -17,6 +17,7 @@ from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.components.step import RunContext, Step
 from kaptain_kfp.components.workload import Finished, run_to_end
 from kaptain_kfp.exceptions import (
+    ClusterUnavailableError,
     ImagePullError,
     KaptainError,
     ObjectNotFoundError,
@@ -240,6 +241,18 @@ def test_a_limit_that_the_operator_ignores_ends_the_job(follow: Callable[..., Fi
     cluster = Frames("PyTorchJob", Frame(pods=RUNNING.pods, started=-100), RUNNING, log="epoch 1")
     error = failed(follow, cluster, timeout_seconds=60)
     assert type(error) is WorkloadTimeoutError and cluster.deleted == [cluster.ref]
+
+
+def test_why_a_job_is_ended_is_told_where_it_cannot_be(
+    follow: Callable[..., Finished], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Undeletable(Frames):
+        def delete(self, ref: ResourceRef, *, propagation: Propagation = "Background") -> None:
+            raise ClusterUnavailableError("nobody answers")
+
+    cluster = Undeletable("PyTorchJob", Frame(pods=RUNNING.pods, started=-100), RUNNING)
+    assert type(failed(follow, cluster, timeout_seconds=60)) is WorkloadTimeoutError
+    assert "PyTorchJob/j couldn't be removed and is left: nobody" in capsys.readouterr().out
 
 
 def test_a_script_that_failed_beside_a_sidecar_tells_by_its_log(
