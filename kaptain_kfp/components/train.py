@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
-from kaptain_kfp.exceptions import ClusterError, StoreNotFoundError
+from kaptain_kfp.exceptions import StoreNotFoundError
 from kaptain_kfp.manifests import names
 from kaptain_kfp.platform.metrics import read_metrics, summarise
 from kaptain_kfp.specs import BuiltImage, MetricSummary, Outcome
 
 from .step import RunContext, Step, begin, parse
 from .training import Training
-from .workload import Finished, find_or_make, run_to_end
+from .workload import ENDED, Finished, clear_away, find_or_make, run_to_end
 
 __all__ = ["Request", "run", "train"]
 
@@ -123,10 +123,9 @@ def _train(step: Step, request: Request) -> tuple[Outcome, str]:
     step.on_cancel(lambda: _discard(step, key))
     try:
         finished = run_to_end(step, ref, training.policy)
-    except ClusterError:
-        raise  # the work goes on unseen, and what it stores belongs to the next try
-    except Exception:
-        _discard(step, key)
+    except ENDED:
+        # only then: what work that goes on unseen stores belongs to the next try
+        clear_away(lambda: _discard(step, key), f"what is stored under {key}")
         raise
     uploaded = next(step.store.list(key), None) is not None
     if not uploaded:

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from kaptain_kfp.cluster.adoption import stamped
 from kaptain_kfp.cluster.base import ResourceRef
 from kaptain_kfp.cluster.local import LocalCluster
-from kaptain_kfp.components.train import Request, run
+from kaptain_kfp.components.step import RunContext, Step
+from kaptain_kfp.components.train import Request, _train, run
 from kaptain_kfp.components.training import Training
-from kaptain_kfp.exceptions import ObjectNotFoundError
+from kaptain_kfp.exceptions import ConfigurationError, ObjectNotFoundError, StoreError, WorkloadFailedError
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.manifests import names
 from kaptain_kfp.specs import (
@@ -63,6 +64,9 @@ class Here:
         card = SimpleNamespace(path=self.folder / "card", metadata={})
         outcome: dict[str, Any] = run(self.request, card, SimpleNamespace(metadata={}))[1]  # type: ignore[arg-type]
         return outcome
+
+    def step(self) -> Step:
+        return Step("train", RunContext(*TASK), self.model, self.cluster, self.store)
 
     def manifest(self, attempt: int) -> dict[str, Any]:
         training = Training.of(self.model, self.request._asdict())
@@ -136,3 +140,32 @@ def test_a_further_attempt_begins_with_nothing(here: Here) -> None:
     thread.join()
     assert left == [set()]
     assert (outcome.get("model_uri"), outcome["metrics"]) == (None, {})
+
+
+@pytest.mark.parametrize("error", [ConfigurationError("no credentials"), RuntimeError("a bug")])
+def test_what_work_out_of_sight_stored_is_kept(here: Here, error: Exception) -> None:
+    class Blind(LocalCluster):
+        def attend(self, *_: Any) -> NoReturn:
+            raise error
+
+    here.cluster = Blind(here.cluster.home.root)
+    here.upload("model", 0.25)
+    with pytest.raises(type(error)):
+        _train(here.step(), here.request)
+    assert here.begun(0)
+    assert here.stored() == {f"{KEY}/model", METRICS}
+
+
+def test_a_store_that_keeps_what_failed_changes_no_reason(
+    here: Here, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Keeping(FolderStore):
+        def delete(self, prefix: str) -> NoReturn:
+            raise StoreError("not now")
+
+    here.store = Keeping(here.folder / "models")
+    failing = beside(lambda: eventually(lambda: here.begun(0), "begun") and here.ended(0, "Failed"))
+    with pytest.raises(WorkloadFailedError):
+        _train(here.step(), here.request)
+    failing.join()
+    assert f"what is stored under {KEY} couldn't be removed" in capsys.readouterr().out
