@@ -53,7 +53,7 @@ Action = Literal[
 ]
 """What a run does to a model."""
 
-Event = Literal["submitted", "scheduled", "outcome", "error", "closed"]
+Event = Literal["submitted", "scheduled", "outcome", "error", "closed", "retried"]
 """What a record says: a run was submitted; a schedule was made, whose id stands for the run's; a
 step succeeded; a step failed; a run ended without a word from its step (killed, cancelled) and
 whoever saw it first says so."""
@@ -338,6 +338,8 @@ class Record(Spec):
             without a run, whose id stands for no run then.
         outcome: With "outcome".
         error: With "error" and "closed".
+        number: Which "error" of its task it is, or "closed" or "retried" of its run: these come
+            once for each time that a step or run is executed.
     """
 
     model_id: Text
@@ -351,8 +353,10 @@ class Record(Spec):
     submission: Submission | None = None
     outcome: Outcome | None = None
     error: ErrorSpec | None = None
+    number: int = Field(default=1, ge=1)
 
     @property
     def key(self) -> str:
-        """The name under which it is stored, unique for run, task and event."""
-        return f"{self.run_id}-{self.task}-{self.event}"
+        """The name under which it is stored, unique for run, task, event and number."""
+        name = f"{self.run_id}-{self.task}-{self.event}"
+        return name if self.number == 1 else f"{name}-{self.number}"

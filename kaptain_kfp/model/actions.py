@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from kaptain_kfp import envs
@@ -19,8 +20,8 @@ from kaptain_kfp.manifests.names import labels_for
 from kaptain_kfp.manifests.secret import registry_secret_name, storage_secret_name
 from kaptain_kfp.runs.base import RunHandle, Runner, RunRequest, ScheduleHandle
 from kaptain_kfp.runs.schedule import Schedule
-from kaptain_kfp.specs import Action, Definition, ErrorSpec, ModelSpec, Submission
-from kaptain_kfp.store.records import Records
+from kaptain_kfp.specs import Action, Definition, ErrorSpec, ModelSpec, Record, Submission
+from kaptain_kfp.store.records import Records, since_retried
 
 from .content import Content
 from .requests import ActionRequest
@@ -168,7 +169,8 @@ def conclude(handle: RunHandle, records: Records, action: Action, verbose: bool 
 def close_finished_runs(records: Records, runner: Runner) -> None:
     """Leaves a record of runs that ended without a word: their steps were killed.
 
-    Those are the runs that were submitted, and the newest of those that schedules started.
+    Those are the runs that were submitted, and the newest of those that schedules started; one
+    that began again may end so a second time.
     """
     loaded = records.load()
     open_runs = {r.run_id: r.action for r in loaded if r.event == "submitted"}
@@ -177,12 +179,9 @@ def close_finished_runs(records: Records, runner: Runner) -> None:
         for run in runner.scheduled_runs(loaded[0].model_id):
             if run.state.finished and run.schedule_id in schedules:
                 open_runs[run.id] = schedules[run.schedule_id]
-    for record in loaded:
-        if record.event == "closed" or (record.event == "error" and record.error):
-            open_runs.pop(record.run_id, None)
-        elif record.event == "outcome" and record.action == open_runs.get(record.run_id):
-            open_runs.pop(record.run_id)
     for run_id, action in open_runs.items():
+        if _tell_of_end(loaded, run_id, action):
+            continue
         try:
             handle = runner.get(run_id)
             if handle.state.finished:
@@ -194,12 +193,21 @@ def close_finished_runs(records: Records, runner: Runner) -> None:
 
 def _close(handle: RunHandle, records: Records, action: Action) -> None:
     """Leaves a record of how a run ended, where no step of it did."""
-    told = [r for r in records.load() if r.run_id == handle.id and r.event != "submitted"]
-    if any(r.event != "outcome" or r.action == action for r in told):
+    if _tell_of_end(records.load(), handle.id, action):
         return
     error = handle.error
     if error is not None:
         _append_closed(records, handle.id, action, error)
+
+
+def _tell_of_end(records: Sequence[Record], run_id: str, action: Action) -> bool:
+    """Tells whether records say how a run ended, since it began last."""
+    told = {record.event for record in since_retried(records, run_id)}
+    # an outcome is on record once: also where its step is executed again
+    done = (run_id, "outcome", action)
+    return bool(told & {"error", "closed"}) or any(
+        (record.run_id, record.event, record.action) == done for record in records
+    )
 
 
 def _append_closed(records: Records, run_id: str, action: Action, error: KaptainError) -> None:

@@ -149,6 +149,8 @@ class KfpRunHandle(RunHandle):
             if state_of(fetched(self._connection, self.id)).finished:
                 raise
         self._cancelled = False
+        if self._records is not None:
+            self._records.retried(self.id)
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yields the lines that its steps print: of their pods, in the order in which they began.

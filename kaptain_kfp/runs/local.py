@@ -259,6 +259,7 @@ class LocalRunHandle(RunHandle):
             )
         retries = run["spec"].get("retries", 0) + 1
         self._cluster.patch(self._ref, {"spec": {"retries": retries, "terminate": None}})
+        self._records.retried(self.id)
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yields the lines that its steps print; of each executor that it had, in turn.

@@ -8,6 +8,7 @@ from typing import Any
 
 from kaptain_kfp.exceptions import KaptainError
 from kaptain_kfp.specs import Outcome, Record
+from kaptain_kfp.store.records import since_retried
 
 __all__ = ["error_of", "kept_tail", "outputs_of"]
 
@@ -23,7 +24,7 @@ def error_of(records: Sequence[Record], run_id: str, url: str) -> KaptainError |
         run_id: The run.
         url: Where it can be looked at.
     """
-    own = [record for record in records if record.run_id == run_id]
+    own = since_retried(records, run_id)
     done = {record.task for record in own if record.event == "outcome"}  # at a later attempt
     told = [
         record.error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
@@ -18,9 +18,17 @@ from kaptain_kfp.specs import Action, ErrorSpec, Event, Outcome, Record, Submiss
 from .base import Store
 from .keys import check_key
 
-__all__ = ["Records", "heads", "in_order"]
+__all__ = ["Records", "heads", "in_order", "since_retried"]
 
 _SUFFIX = ".json"
+
+_RUN_TASK = "run"
+
+_COUNTED: Mapping[Event, Event] = {"error": "error", "retried": "retried", "closed": "retried"}
+"""By which earlier events those are numbered that a task has several of.
+
+A run is closed once for each time that it began, whoever notices, and how many at a time.
+"""
 
 
 class Records:
@@ -137,9 +145,30 @@ class Records:
             outcome=outcome,
             error=error,
         )
-        # a retry of an event that is on record must not follow itself
-        others = [other for other in self.load() if other.key != record.key]
+        loaded = self.load()
+        counted = _COUNTED.get(event)
+        earlier = [r for r in loaded if (r.run_id, r.task, r.event) == (run_id, task, counted)]
+        record = record.model_copy(update={"number": 1 + len(earlier)})
+        # an event that is tried again, and is on record, must not follow itself
+        others = [other for other in loaded if other.key != record.key]
         return record.model_copy(update={"follows": heads(others)})
+
+    def retried(self, run_id: str) -> None:
+        """Adds the record that a run began again: how it ended before counts no more.
+
+        Nothing is added of a run that nothing is on record of.
+
+        Args:
+            run_id: The run.
+
+        Raises:
+            StoreError: The records can't be read or written.
+        """
+        own = [record for record in self.load() if record.run_id == run_id]
+        if own:
+            actions = (record.action for record in own if record.event == "submitted")
+            action = next(actions, own[-1].action)
+            self.append(self.new(run_id, _RUN_TASK, "retried", action))
 
     def _key(self, key: str) -> str:
         # a task's name may hold slashes where pipelines are nested
@@ -162,6 +191,18 @@ def heads(records: Iterable[Record]) -> tuple[str, ...]:
         keys.append(record.key)
         followed.update(key for key in record.follows if key != record.key)
     return tuple(key for key in keys if key not in followed)
+
+
+def since_retried(records: Sequence[Record], run_id: str) -> list[Record]:
+    """Returns the records of a run since it began last.
+
+    Args:
+        records: In their order.
+        run_id: The run.
+    """
+    own = [record for record in records if record.run_id == run_id]
+    begun = max((n for n, record in enumerate(own, 1) if record.event == "retried"), default=0)
+    return own[begun:]
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:

@@ -28,6 +28,7 @@ from kaptain_kfp.manifests.names import labels_for
 from kaptain_kfp.runs.base import RunHandle, Runner, RunRequest, RunState, UnfinishedRun
 from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.store.records import Records
 from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
 from .runner_pipeline import pipeline
@@ -164,6 +165,22 @@ class RunnerContract:
         assert run.outputs["act"]["model_uri"].endswith(run.id)
         with pytest.raises(RunError):
             run.retry()
+
+    def test_a_run_that_fails_twice_tells_of_both(
+        self, start: Callable[[str], RunHandle], store: FolderStore
+    ) -> None:
+        run = start("fail again")
+        with pytest.raises(ScriptFailedError, match="the try 1"):
+            run.wait(PATIENCE)
+        run.retry()
+        with pytest.raises(ScriptFailedError, match="the try 2"):
+            run.wait(PATIENCE)
+        run.retry()
+        with pytest.raises(RunFailedError) as caught:
+            run.wait(PATIENCE)
+        assert "last words of a step" in (caught.value.log_tail or "")
+        told = [record.event for record in Records(store, MODEL_ID).load()]
+        assert told == ["error", "retried", "error", "retried"]
 
     def test_a_cancelled_run_begins_again(self, start: Callable[[str], RunHandle]) -> None:
         run = start("hang")

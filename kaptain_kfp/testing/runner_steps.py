@@ -36,7 +36,7 @@ def workload_name(run_id: str) -> str:
 def perform(
     home: str, store: str, what: str, run_id: str, dag_id: str, task_name: str
 ) -> tuple[str, dict[str, Any]]:
-    """Does what a step is told to do: ``succeed``, ``fail``, ``die``, ``hang`` or ``recover``."""
+    """Does what a step is told to do: ``succeed``, ``fail``, ``recover``, ...: see `_DEEDS`."""
     identity = ModelIdentity(
         id=MODEL_ID, name="c", description="", version="1", framework="sklearn",
         framework_version="1",
@@ -104,9 +104,21 @@ def _recover(step: Step, home: Path) -> None:
         sys.exit("the first try fails")
 
 
+def _fail_again(step: Step, home: Path) -> None:
+    """Fails with an error of its own twice, then without a word."""
+    tries = home / f"{step.context.run_id}.tries"
+    number = 1 + (len(tries.read_text()) if tries.exists() else 0)
+    tries.write_text("." * number)
+    if number > 2:
+        _die(step, home)
+    step.fail(ScriptFailedError(f"The script failed at the try {number}.", resource="Job/j"))
+    sys.exit(1)
+
+
 _DEEDS: Mapping[str, Callable[[Step, Path], None]] = {
     "succeed": lambda step, home: None,
     "fail": _fail,
+    "fail again": _fail_again,
     "die": _die,
     "hang": _hang,
     "recover": _recover,

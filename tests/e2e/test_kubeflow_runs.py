@@ -112,7 +112,7 @@ def test_a_step_that_is_killed_leaves_its_job_but_not_unnoticed(
         assert len(kubeflow.objects("Job")) == 1
         assert model.state is ModelState.TRAINED
         told = [record.event for record in model.history()]
-        assert told == ["submitted", "outcome", "closed", "outcome"]
+        assert told == ["submitted", "outcome", "closed", "retried", "outcome"]
     assert gate.starts == 1
     check_nothing_runs_on(kubeflow, eventually)
 

@@ -99,3 +99,16 @@ def test_work_that_fails_is_false(runner: KfpRunner, records: Records, kaptain_h
     eventually(lambda: failed.state.finished, "it is over")
     assert conclude(failed, records, "train", None) is False
     assert events(records) == ["submitted", "closed"]
+
+
+def test_a_run_that_begins_again_may_end_without_a_word_again(
+    runner: KfpRunner, records: Records, kaptain_home: Path
+) -> None:
+    run = runner.get(submitted(runner, records, kaptain_home, "die"))
+    for _ in range(2):
+        eventually(lambda: run.state.finished, "it is over")
+        for _ in range(2):
+            close_finished_runs(records, runner)
+        run.retry()
+    assert events(records) == ["submitted", "closed", "retried", "closed", "retried"]
+    run.cancel()

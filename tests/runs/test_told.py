@@ -35,6 +35,14 @@ def test_an_error_that_was_made_up_for_counts_no_more() -> None:
     assert error_of([failed, record("train", "outcome", outcome=Outcome())], "run", "") is None
 
 
+def test_what_went_wrong_before_a_run_began_again_counts_no_more() -> None:
+    records = [record("train", "error", error=ERROR), record("run", "retried")]
+    assert error_of(records, "run", "") is None
+    second = ErrorSpec(type="StoreError", message="it broke elsewhere")
+    error = error_of([*records, record("train", "error", error=second, number=2)], "run", "")
+    assert error is not None and error.message == "it broke elsewhere"
+
+
 def test_the_last_lines() -> None:
     records = [
         record("train", "submitted"),

@@ -27,7 +27,7 @@ from kaptain_kfp.specs import (
 )
 from kaptain_kfp.store.base import Entry
 from kaptain_kfp.store.folder import FolderStore
-from kaptain_kfp.store.records import Records, heads, in_order
+from kaptain_kfp.store.records import Records, heads, in_order, since_retried
 
 START = datetime(2024, 2, 29, 12, tzinfo=timezone.utc)
 APPEND = """
@@ -209,6 +209,41 @@ def test_new_records_follow_what_is_there(records: Records) -> None:
     # a retry, that finds its own record
     assert records.new("d", "run", "closed", "tune").follows == last.follows
     assert records.append(records.new("d", "run", "closed", "tune")) is False
+
+
+def test_each_execution_has_an_error_and_an_end_of_its_own(records: Records) -> None:
+    error = ErrorSpec(type="RunError", message="x")
+
+    def added(task: str, event: Any) -> bool:
+        return records.append(records.new("a", task, event, "train", error=error))
+
+    records.append(records.new("a", "run", "submitted", "tune"))
+    assert added("train", "error") and added("train", "error") and added("build", "error")
+    assert added("run", "closed") and not added("run", "closed")
+    for number in (2, 3):
+        records.retried("a")
+        assert records.load()[-1].action == "tune"
+        assert added("run", "closed") and not added("run", "closed")
+        assert records.load()[-1].key == f"a-run-closed-{number}"
+    assert added("train", "error")
+    told = [record.key for record in records.load()]
+    assert [key for key in told if key.startswith("a-train")] == [
+        "a-train-error",
+        "a-train-error-2",
+        "a-train-error-3",
+    ]
+    assert [record.key for record in since_retried(records.load(), "a")] == [
+        "a-run-closed-3",
+        "a-train-error-3",
+    ]
+
+
+def test_a_run_that_nothing_is_known_of_begins_again(records: Records) -> None:
+    records.append(record("b", 0))
+    records.retried("a")
+    assert run_ids(records.load()) == "b"
+    records.retried("b")
+    assert [one.key for one in records.load()] == ["b-t-outcome", "b-run-retried"]
 
 
 def test_reads_each_record_once(records: Records, store: CountingStore) -> None:
