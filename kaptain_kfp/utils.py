@@ -28,7 +28,7 @@ from kaptain_kfp.runs.listing import (
     resource_info,
     stale,
 )
-from kaptain_kfp.runs.removal import kind_named, removable, the_one
+from kaptain_kfp.runs.removal import end_all, kind_named, models_at_work, removable, the_one
 
 __all__ = [
     "Check",
@@ -98,7 +98,7 @@ def stale_resources(
 ) -> list[ResourceInfo]:
     """Returns the Secrets and ServiceAccounts that no workload uses; arguments as for `jobs`.
 
-    What belongs to a model with a run that isn't over counts as used.
+    What belongs to a model with a run that isn't over, or with a schedule, counts as used.
     """
     return _unused(_stale(_place(config, namespace)))
 
@@ -309,7 +309,8 @@ def clean_all(
     records and the list of their runs stay.
 
     Args:
-        force: Cancel all runs and delete everything, what runs and what is used, too.
+        force: Delete all schedules, cancel all runs, and delete everything, what runs and what is
+            used, too.
         config: Where to look; by default the world that a `Model` without one uses.
         namespace: Where to look there; by default the current one.
     """
@@ -319,11 +320,8 @@ def clean_all(
         _print_left_over(left_over(place.cluster, place.runner))
         _print_stale(_stale(place, gone))
         return
-    for run in place.runner.unfinished():
-        # runs first, since their next steps would make new workloads
-        if run.ours:
-            place.runner.get(run.id).cancel()
-            print(f"Cancelled run {run.id}.")
+    for done in end_all(place.runner):  # first, since their next steps would make new workloads
+        print(done)
     _delete_all(place.cluster, _ALL_KINDS, True, "resources")
 
 
@@ -332,8 +330,7 @@ def _place(config: Config | None, namespace: str | None) -> Workplace:
 
 
 def _stale(place: Workplace, gone: Set[str] = frozenset()) -> list[Manifest]:
-    busy = {run.experiment for run in place.runner.unfinished()}
-    return stale(place.cluster, busy, gone)
+    return stale(place.cluster, models_at_work(place.runner), gone)
 
 
 def _all_resources(place: Workplace) -> list[ResourceInfo]:

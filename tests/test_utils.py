@@ -21,6 +21,11 @@ from kaptain_kfp.local.client import ensure_supervisor
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.podspec import HOST_IMAGE
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
+from kaptain_kfp.runs.local import LocalRunner
+from kaptain_kfp.runs.schedule import Schedule
+from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.testing.runner_contract import request_to
+from kaptain_kfp.testing.runner_steps import MODEL_ID
 
 VERSIONS = {
     "Job": "batch/v1",
@@ -320,6 +325,27 @@ def test_clean_all_with_force_leaves_nothing_of_ours(
     assert lines(capsys)[0] == "Cancelled run r."
     assert {(k, n) for k in VERSIONS if k != "Run" for n in left(home, k)} == {("Job", "foreign")}
     assert left(home, "Secret", "ServiceAccount") == {"foreign"}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_what_a_schedule_needs_is_kept_until_it_goes(
+    home: Path, capsys: pytest.CaptureFixture[str], enabled: bool
+) -> None:
+    cluster, store = LocalCluster(home), FolderStore(home / "models")
+    runner = LocalRunner(cluster, store)
+    yearly = Schedule.of(cron="0 0 0 1 1 *", enabled=enabled)
+    schedule = runner.schedule(request_to("succeed", home, store), yearly)
+    put(home, "Secret", "scheduled", model=MODEL_ID)
+    put(home, "Secret", "idle")
+    assert [info.name for info in utils.stale_resources()] == ["idle"]
+    utils.clean_all()
+    utils.clean(force=True)
+    assert left(home, "Secret") == {"scheduled"}
+    assert len(runner.schedules()) == 1
+    capsys.readouterr()
+    utils.clean_all(force=True)
+    assert lines(capsys) == [f"Deleted schedule {schedule.id}.", "Deleted Secret/scheduled."]
+    assert runner.schedules() == []
 
 
 def test_diagnose_shows_everything_and_the_warnings(

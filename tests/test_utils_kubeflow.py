@@ -20,6 +20,7 @@ from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
 from kaptain_kfp.manifests.secret import storage_secret
 from kaptain_kfp.model.workplace import Workplace
 from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
+from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.kfp_api import serve_kfp
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace, serve_kubernetes
@@ -137,7 +138,7 @@ def test_secrets_are_kept_for_runs_and_go_with_what_is_left_over(
     assert [info.name for info in utils.stale_resources(config=world.config)] == [busy]
 
 
-def test_all_runs_are_cancelled_but_those_of_others(world: World, tmp_path: Path) -> None:
+def test_all_runs_and_schedules_end_but_those_of_others(world: World, tmp_path: Path) -> None:
     place = Workplace(world.config)
     ours = place.runner.submit(request_to("hang", world.home, FolderStore(tmp_path / "models")))
     connection = place.runner._connection  # type: ignore[attr-defined]
@@ -149,7 +150,20 @@ def test_all_runs_are_cancelled_but_those_of_others(world: World, tmp_path: Path
         (ours.id, True),
         (theirs, False),
     }
+    schedules = connection.recurring_runs
+    trigger = {"cron_schedule": {"cron": "0 0 0 1 1 *"}}
+    body |= {"trigger": trigger, "mode": "ENABLE", "max_concurrency": "1"}
+    make = schedules.recurring_run_service_create_recurring_run
+    their_schedule = connection.call("make", make, body)["recurring_run_id"]
+    request = request_to("succeed", world.home, FolderStore(tmp_path / "models"))
+    our_schedule = place.runner.schedule(request, Schedule.of(cron="0 0 0 1 1 *"))
+    assert our_schedule.ours
+    assert {(one.id, one.ours) for one in place.runner.schedules()} == {
+        (our_schedule.id, True),
+        (their_schedule, False),
+    }
     utils.clean_all(force=True, config=world.config)
+    assert [one.id for one in place.runner.schedules()] == [their_schedule]
     assert ours.state.finished
     assert not place.runner.get(theirs).state.finished
     place.runner.get(theirs).cancel()

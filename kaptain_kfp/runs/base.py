@@ -186,6 +186,11 @@ class ScheduleHandle(ABC):
 
     @property
     @abstractmethod
+    def ours(self) -> bool:
+        """Whether this package made it."""
+
+    @property
+    @abstractmethod
     def url(self) -> str:
         """Where it can be looked at."""
 

@@ -126,7 +126,7 @@ class KfpRunner(Runner):
             )
 
         made_one = self._with_fresh_references(made)
-        return KfpScheduleHandle(self._connection, made_one, request.experiment)
+        return KfpScheduleHandle(self._connection, made_one, request.experiment, ours=True)
 
     def schedules(self, experiment: str | None = None) -> list[ScheduleHandle]:
         """Returns the schedules, the newest first."""
@@ -134,7 +134,12 @@ class KfpRunner(Runner):
         if where is None:
             return []
         return [
-            KfpScheduleHandle(self._connection, found, experiment or self._experiment_of(found))
+            KfpScheduleHandle(
+                self._connection,
+                found,
+                experiment or self._experiment_of(found),
+                ours=_is_ours(found),
+            )
             for found in self._recurring_runs(where)
         ]
 

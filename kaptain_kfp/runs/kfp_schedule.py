@@ -56,14 +56,21 @@ class KfpScheduleHandle(ScheduleHandle):
         connection: The server.
         recurring: What the server said about it.
         experiment: The name of its experiment.
+        ours: Whether this package made it.
     """
 
     def __init__(
-        self, connection: KfpConnection, recurring: Mapping[str, Any], experiment: str
+        self,
+        connection: KfpConnection,
+        recurring: Mapping[str, Any],
+        experiment: str,
+        *,
+        ours: bool,
     ) -> None:
         self._connection = connection
         self._known = recurring
         self._experiment = experiment
+        self._ours = ours
 
     def __repr__(self) -> str:
         return f"<schedule {self.id} on {self._connection.settings.host}>"
@@ -82,6 +89,11 @@ class KfpScheduleHandle(ScheduleHandle):
     def experiment(self) -> str:
         """What its runs are filed under: the model's id."""
         return self._experiment
+
+    @property
+    def ours(self) -> bool:
+        """Whether this package made it."""
+        return self._ours
 
     @property
     def url(self) -> str:

@@ -185,11 +185,11 @@ def stale(cluster: Cluster, busy: Collection[str], gone: Set[str] = frozenset())
     """Returns the Secrets and ServiceAccounts of ours that nothing uses.
 
     Whatever refers to one uses it, whoever made it; so does a run that isn't over all those of its
-    model, since its next step may need them.
+    model, since its next step may need them, and a schedule, whose next run will.
 
     Args:
         cluster: Where to look.
-        busy: The models that have a run that isn't over, see `Runner.unfinished`.
+        busy: The models that have such a run or schedule, see `removal.models_at_work`.
         gone: Uids of objects that are being deleted: they, and what they own, use nothing.
     """
     used: set[tuple[str, str]] = set()

@@ -104,6 +104,11 @@ class LocalScheduleHandle(ScheduleHandle):
         return str(self._spec["experiment"])
 
     @property
+    def ours(self) -> bool:
+        """Whether this package made it; nobody else makes any here."""
+        return True
+
+    @property
     def url(self) -> str:
         """The folder of the local world that it is in."""
         return self._cluster.home.root.as_uri()

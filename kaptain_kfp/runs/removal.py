@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
@@ -14,9 +14,10 @@ from kaptain_kfp.exceptions import (
 )
 from kaptain_kfp.local.kinds import kind_of
 
+from .base import Runner
 from .listing import is_managed, list_managed
 
-__all__ = ["kind_named", "removable", "the_one"]
+__all__ = ["end_all", "kind_named", "models_at_work", "removable", "the_one"]
 
 
 def kind_named(word: str, known: Sequence[str]) -> str:
@@ -69,6 +70,24 @@ def removable(cluster: Cluster, kinds: Sequence[str]) -> list[Manifest]:
     among them.
     """
     return [found for found in list_managed(cluster, kinds) if not _goes_with_another(found)]
+
+
+def models_at_work(runner: Runner) -> set[str]:
+    """Returns the models that have a run that isn't over, or a schedule, be it disabled."""
+    runs, schedules = runner.unfinished(), runner.schedules()
+    return {run.experiment for run in runs} | {schedule.experiment for schedule in schedules}
+
+
+def end_all(runner: Runner) -> Iterator[str]:
+    """Deletes the schedules and cancels the runs of this package; yields what was done."""
+    for schedule in runner.schedules():  # first, since they would start further runs
+        if schedule.ours:
+            schedule.delete()
+            yield f"Deleted schedule {schedule.id}."
+    for run in runner.unfinished():
+        if run.ours:
+            runner.get(run.id).cancel()
+            yield f"Cancelled run {run.id}."
 
 
 def _not_ours(found: Sequence[Manifest]) -> ForeignObjectError:
