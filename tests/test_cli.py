@@ -329,6 +329,13 @@ def test_a_run_that_goes_on_can_be_cancelled(kaptain_home: Path) -> None:
     assert call("runs", "cancel", "long").stdout == "Run long is over already: CANCELED.\n"
 
 
+def test_a_run_that_is_to_begin_again_can_be_cancelled(kaptain_home: Path) -> None:
+    failed = {**run("again"), "spec": {**run("again")["spec"], "retries": 1}}
+    made = Objects(kaptain_home).create(failed)
+    Objects(kaptain_home).update({**made, "status": {"state": "FAILED"}}, status=True)
+    assert call("runs", "cancel", "again").stdout == "Run again: CANCELED.\n"
+
+
 def test_models_list(kaptain_home: Path) -> None:
     put_run(kaptain_home, "r1")
     put_model(kaptain_home)

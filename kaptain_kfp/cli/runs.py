@@ -89,8 +89,9 @@ def cancel(settings: Settings, run_id: str) -> None:
     Returns once nothing of it runs any more.
     """
     run, handle = _find(_world(settings), run_id)
-    if run.state.finished:
-        click.echo(f"Run {run.id} is over already: {run.state.value}.")
+    state = handle.state
+    if state.finished:
+        click.echo(f"Run {run.id} is over already: {state.value}.")
         return
     handle.cancel()
     click.echo(f"Run {run.id}: {handle.state.value}.")

@@ -9,9 +9,7 @@ from typing import Any
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import Phase, verdict_of
-from kaptain_kfp.exceptions import (
-    NotInstalledError,
-)
+from kaptain_kfp.exceptions import NotInstalledError
 from kaptain_kfp.local.controllers import parse_time
 from kaptain_kfp.manifests.names import (
     ANNOTATION_MODEL_ID,
@@ -37,6 +35,7 @@ __all__ = [
     "list_warnings",
     "resource_info",
     "stale",
+    "state_of",
     "task_states",
 ]
 
@@ -133,6 +132,14 @@ def list_runs(cluster: Cluster) -> list[RunInfo]:
     """Returns the runs of a cluster that keeps them as objects, the newest first."""
     runs = [_info(run) for run in cluster.list("Run")]
     return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
+
+
+def state_of(run: Manifest) -> RunState:
+    """Returns where a run stands that a cluster keeps as an object."""
+    status = run.get("status") or {}
+    if status.get("retries", 0) < run["spec"].get("retries", 0):
+        return RunState.PENDING  # to begin again, though nobody has seen to it yet
+    return RunState.of(status.get("state", RunState.PENDING.value))
 
 
 def list_managed(cluster: Cluster, kinds: Sequence[str]) -> Iterator[Manifest]:
@@ -273,15 +280,17 @@ def _installed(
 def _info(run: Manifest) -> RunInfo:
     metadata, spec, status = run["metadata"], run["spec"], run.get("status") or {}
     dag = spec.get("pipelineSpec", {}).get("root", {}).get("dag", {}).get("tasks", {})
+    state = state_of(run)
+    end = status if state.finished else {}  # what is left of an earlier one counts no more
     return RunInfo(
         id=metadata["name"],
         name=spec.get("displayName") or metadata["name"],
         experiment=spec.get("experiment") or "",
-        state=RunState.of(status.get("state", RunState.PENDING.value)),
+        state=state,
         created=parse_time(metadata["creationTimestamp"]),
         started=_time(status.get("startedAt")),
-        finished=_time(status.get("finishedAt")),
-        error=(status.get("error") or {}).get("message"),
+        finished=_time(end.get("finishedAt")),
+        error=(end.get("error") or {}).get("message"),
         parameters=spec.get("parameters") or {},
         tasks=_in_order({n: frozenset(t.get("dependentTasks", ())) for n, t in dag.items()}),
         conditional=frozenset(

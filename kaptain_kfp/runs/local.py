@@ -36,7 +36,7 @@ from .base import (
     UnfinishedRun,
 )
 from .executor_template import executor_template
-from .listing import list_runs
+from .listing import list_runs, state_of
 from .local_schedule import LocalScheduleHandle, recurring_run
 from .schedule import Schedule
 from .told import error_of, kept_tail
@@ -136,7 +136,7 @@ class LocalRunner(Runner):
             ScheduledRun(
                 run["metadata"]["name"],
                 run["spec"]["recurringRunId"],
-                _state_of(run),
+                state_of(run),
                 parse_time(run["metadata"]["creationTimestamp"]),
             )
             for run in sorted(runs, key=_age, reverse=True)[:limit]
@@ -178,13 +178,13 @@ class LocalRunHandle(RunHandle):
     @property
     def state(self) -> RunState:
         """Where it stands now."""
-        return _state_of(self._cluster.get(self._ref))
+        return state_of(self._cluster.get(self._ref))
 
     @property
     def error(self) -> KaptainError | None:
         """Why it failed or was cancelled."""
         run = self._cluster.get(self._ref)
-        state = _state_of(run)
+        state = state_of(run)
         if state is RunState.CANCELED:
             return RunCancelledError(f"The run {self.id} was cancelled.", resource=str(self._ref))
         if state is not RunState.FAILED:
@@ -222,7 +222,7 @@ class LocalRunHandle(RunHandle):
         if relay is not None:
             relay.start()
         try:
-            run = self._cluster.wait(self._ref, lambda found: _state_of(found).finished, timeout)
+            run = self._cluster.wait(self._ref, lambda found: state_of(found).finished, timeout)
         except TimeoutError:
             raise RunTimeoutError(
                 f"The run {self.id} isn't over after {timeout:g} s; it goes on.",
@@ -234,14 +234,14 @@ class LocalRunHandle(RunHandle):
         error = self.error
         if error is not None:
             raise error
-        return _state_of(run)
+        return state_of(run)
 
     def cancel(self) -> None:
         """Ends the run and every workload that it started."""
         if self.state.finished:
             return
         self._cluster.patch(self._ref, {"spec": {"terminate": True}})
-        self._cluster.wait(self._ref, lambda found: _state_of(found).finished)
+        self._cluster.wait(self._ref, lambda found: state_of(found).finished)
 
     def retry(self) -> None:
         """Has a run that failed or was cancelled begin again under its id.
@@ -249,7 +249,7 @@ class LocalRunHandle(RunHandle):
         Its steps find what they had begun before.
         """
         run = self._cluster.get(self._ref)
-        state = _state_of(run)
+        state = state_of(run)
         if state not in (RunState.FAILED, RunState.CANCELED):
             raise RunError(
                 f"The run {self.id} can't be retried: it is {state.value}.",
@@ -289,13 +289,6 @@ class LocalRunHandle(RunHandle):
     def _tail(self) -> str:
         pods = self._cluster.pods(self._ref)
         return self._cluster.log_tail(ResourceRef.of(pods[-1])) if pods else ""
-
-
-def _state_of(run: Manifest) -> RunState:
-    status = run.get("status") or {}
-    if status.get("retries", 0) < run["spec"].get("retries", 0):
-        return RunState.PENDING  # to begin again, though nobody has seen to it yet
-    return RunState.of(status.get("state", "PENDING"))
 
 
 def _age(thing: Manifest) -> tuple[str, str]:

@@ -103,6 +103,20 @@ def test_a_run_that_nobody_has_looked_at_is_pending(cluster: LocalCluster) -> No
     assert (run.state, run.started, run.finished, run.tasks) == (RunState.PENDING, None, None, {})
 
 
+def test_a_run_that_is_to_begin_again_is_not_over(cluster: LocalCluster) -> None:
+    status = {
+        "state": "FAILED",
+        "finishedAt": "2024-01-01T00:01:30Z",
+        "error": {"reason": "ExecutorLost", "message": "its executor was killed"},
+    }
+    put_run(cluster, "r1", status, retries=1)
+    [run] = list_runs(cluster)
+    assert (run.state, run.finished, run.error) == (RunState.PENDING, None, None)
+    runner = LocalRunner(cluster, FolderStore(cluster.home.root / "models"))
+    assert [run.id for run in runner.unfinished()] == ["r1"]
+    assert runner.get("r1").state is RunState.PENDING
+
+
 def test_the_newest_run_comes_first(cluster: LocalCluster) -> None:
     for name in ("r1", "r3", "r2"):
         put_run(cluster, name)
