@@ -11,7 +11,7 @@ from kaptain_kfp.exceptions import ScheduleNotFoundError
 from .base import Settings, emit, examples, json_option, pass_settings, pick, print_json
 
 if TYPE_CHECKING:
-    from kaptain_kfp.runs.base import ScheduleHandle
+    from kaptain_kfp.runs.base import ScheduleHandle, ScheduleStatus
 
 __all__ = ["schedules"]
 
@@ -29,7 +29,8 @@ def list_(settings: Settings, model: str | None) -> None:
     """List schedules, the newest first."""
     from kaptain_kfp.display import fact_text
 
-    found = [_data(handle) for handle in settings.world().runner.schedules(model)]
+    handles = settings.world().runner.schedules(model)
+    found = [_data(handle, handle.status) for handle in handles]
     columns = ("id", "enabled", "when", "next_run", "last_run", "name")
     rows = [{name: fact_text(data[name]) for name in columns} for data in found]
     emit(settings, found, rows, "There are no schedules.")
@@ -47,9 +48,10 @@ def show(settings: Settings, schedule_id: str) -> None:
     runner = settings.world().runner
     own = [run for run in runner.scheduled_runs(handle.experiment) if run.schedule_id == handle.id]
     runs = [{"id": run.id, "state": run.state.value, "created": run.created} for run in own]
-    when = handle.schedule
+    status = handle.status
+    when = status.schedule
     data = {
-        **_data(handle),
+        **_data(handle, status),
         "start": when.start,
         "end": when.end,
         "catch_up": when.catch_up,
@@ -100,14 +102,13 @@ def _find(settings: Settings, given: str) -> ScheduleHandle:
     return known[pick(given, list(known), "schedule", ScheduleNotFoundError)]
 
 
-def _data(handle: ScheduleHandle) -> dict[str, Any]:
-    when = handle.schedule
+def _data(handle: ScheduleHandle, status: ScheduleStatus) -> dict[str, Any]:
     return {
         "id": handle.id,
         "name": handle.name,
         "model": handle.experiment,
-        "enabled": when.enabled,
-        "when": when.text,
-        "next_run": handle.next_run,
-        "last_run": handle.last_run,
+        "enabled": status.schedule.enabled,
+        "when": status.schedule.text,
+        "next_run": status.next_run,
+        "last_run": status.last_run,
     }

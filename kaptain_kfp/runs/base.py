@@ -19,6 +19,7 @@ __all__ = [
     "RunState",
     "Runner",
     "ScheduleHandle",
+    "ScheduleStatus",
     "ScheduledRun",
     "UnfinishedRun",
 ]
@@ -166,6 +167,21 @@ class ScheduledRun:
     created: datetime
 
 
+@dataclass(frozen=True)
+class ScheduleStatus:
+    """How a schedule stands.
+
+    Attributes:
+        schedule: When it starts runs.
+        next_run: When it starts the next one, see `ScheduleHandle.next_run`.
+        last_run: When it started the newest one, see `ScheduleHandle.last_run`.
+    """
+
+    schedule: Schedule
+    next_run: datetime | None
+    last_run: datetime | None
+
+
 class ScheduleHandle(ABC):
     """One schedule; outlives the process that made it."""
 
@@ -213,6 +229,11 @@ class ScheduleHandle(ABC):
     @abstractmethod
     def last_run(self) -> datetime | None:
         """When it started the newest of its runs that are still there, UTC; or None."""
+
+    @property
+    @abstractmethod
+    def status(self) -> ScheduleStatus:
+        """All three of them, with no more requests than it takes."""
 
     @abstractmethod
     def enable(self) -> None:

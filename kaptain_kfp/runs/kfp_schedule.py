@@ -8,7 +8,7 @@ from typing import Any
 
 from kaptain_kfp.exceptions import RunError, ScheduleNotFoundError
 
-from .base import ScheduleHandle
+from .base import ScheduleHandle, ScheduleStatus
 from .kfp_connection import KfpConnection
 from .kfp_state import time_of
 from .schedule import Schedule
@@ -108,10 +108,10 @@ class KfpScheduleHandle(ScheduleHandle):
     @property
     def next_run(self) -> datetime | None:
         """When it starts the next run: reckoned here, since the API doesn't tell."""
-        created = time_of(self._known.get("created_at"))
-        if created is None:
-            return None
-        return self.schedule.next_due(self.last_run, created, datetime.now(timezone.utc))
+        schedule = self.schedule
+        # only intervals count from the last run, and finding it takes a search
+        counts = schedule.enabled and schedule.interval_seconds is not None
+        return self._next(schedule, self.last_run if counts else None)
 
     @property
     def last_run(self) -> datetime | None:
@@ -123,9 +123,20 @@ class KfpScheduleHandle(ScheduleHandle):
             experiment_id=self._known.get("experiment_id"),
             sort_by="created_at desc",
         )
-        own = (run for run in listed if run.get("recurring_run_id") == self.id)
-        newest = next(own, None)
-        return None if newest is None else time_of(newest.get("created_at"))
+        since = self._created
+        for run in listed:
+            created = time_of(run.get("created_at"))
+            if run.get("recurring_run_id") == self.id:
+                return created
+            if created is not None and since is not None and created < since:
+                break  # older than the schedule, as all that follow are
+        return None
+
+    @property
+    def status(self) -> ScheduleStatus:
+        """How it stands, with one request for it and one search for its newest run."""
+        schedule, last = self.schedule, self.last_run
+        return ScheduleStatus(schedule, self._next(schedule, last), last)
 
     def enable(self) -> None:
         """Has it start runs from now on."""
@@ -141,6 +152,16 @@ class KfpScheduleHandle(ScheduleHandle):
             self._asked("delete", "delete")
         except ScheduleNotFoundError:
             return
+
+    @property
+    def _created(self) -> datetime | None:
+        return time_of(self._known.get("created_at"))
+
+    def _next(self, schedule: Schedule, last: datetime | None) -> datetime | None:
+        created = self._created
+        if created is None:
+            return None
+        return schedule.next_due(last, created, datetime.now(timezone.utc))
 
     def _asked(self, word: str, verb: str) -> dict[str, Any]:
         api = self._connection.recurring_runs

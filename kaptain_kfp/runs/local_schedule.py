@@ -12,7 +12,7 @@ from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.exceptions import ObjectNotFoundError, ScheduleNotFoundError
 from kaptain_kfp.local.controllers import parse_time
 
-from .base import RunRequest, ScheduleHandle
+from .base import RunRequest, ScheduleHandle, ScheduleStatus
 from .schedule import Schedule
 
 __all__ = ["LocalScheduleHandle", "recurring_run", "schedule_of"]
@@ -116,18 +116,27 @@ class LocalScheduleHandle(ScheduleHandle):
     @property
     def schedule(self) -> Schedule:
         """When it starts runs, as it stands now."""
-        return schedule_of(self._now()["spec"])
+        return self.status.schedule
 
     @property
     def next_run(self) -> datetime | None:
         """When it starts the next run."""
-        return _time((self._now().get("status") or {}).get("nextRun"))
+        return self.status.next_run
 
     @property
     def last_run(self) -> datetime | None:
         """When it started the newest of its runs."""
-        status = self._now().get("status") or {}
-        return _time((status.get("lastRun") or {}).get("scheduledAt"))
+        return self.status.last_run
+
+    @property
+    def status(self) -> ScheduleStatus:
+        """How it stands."""
+        now = self._now()
+        status = now.get("status") or {}
+        last = status.get("lastRun") or {}
+        return ScheduleStatus(
+            schedule_of(now["spec"]), _time(status.get("nextRun")), _time(last.get("scheduledAt"))
+        )
 
     def enable(self) -> None:
         """Has it start runs from now on."""

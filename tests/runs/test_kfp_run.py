@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from kaptain_kfp.runs.base import RunHandle, RunState
 from kaptain_kfp.runs.kfp import KfpRunner
 from kaptain_kfp.runs.kfp_connection import KfpConnection
 from kaptain_kfp.runs.kfp_run import KfpRunHandle
+from kaptain_kfp.runs.kfp_schedule import KfpScheduleHandle
 from kaptain_kfp.runs.kfp_settings import KfpSettings
 from kaptain_kfp.runs.schedule import Schedule
 from kaptain_kfp.store.folder import FolderStore
@@ -258,6 +260,46 @@ def test_schedules_tell_when(face: KfpFace, make_runner: MakeRunner, kaptain_hom
     assert made.url == f"{face.url}/#/recurringrun/details/{made.id}"
     made.disable()
     assert made.next_run is None
+
+
+@pytest.mark.parametrize(
+    ("schedule", "requests"),
+    [
+        (Schedule.of(cron="0 3 1 1 *"), 1),
+        (Schedule.of(interval=3600), 2),
+        (Schedule.of(interval=3600, enabled=False), 1),
+    ],
+)
+def test_schedules_are_asked_for_once(
+    face: KfpFace, make_runner: MakeRunner, kaptain_home: Path, schedule: Schedule, requests: int
+) -> None:
+    runner = make_runner()
+    request: Any = request_to("succeed", kaptain_home, FolderStore(kaptain_home / "models"))
+    made = runner.schedule(request, schedule)
+    face.requests.reset()
+    due = made.next_run
+    assert face.requests.count() == requests
+    face.requests.reset()
+    status = made.status
+    assert face.requests.count() == 2
+    assert (status.schedule, status.last_run) == (schedule, None)
+    assert (status.next_run is None) == (due is None) == (not schedule.enabled)
+
+
+def test_a_search_for_a_run_ends_where_the_schedule_began() -> None:
+    runs = [{"run_id": "a", "created_at": "2026-03-01T00:00:00Z"}]
+    older = [{"run_id": "b", "created_at": "2025-12-31T00:00:00Z"}]
+    known = {"recurring_run_id": "s", "created_at": "2026-01-01T00:00:00Z", "experiment_id": "e"}
+    with serving() as server:
+        pages = (
+            {"runs": runs, "next_page_token": "1"},
+            {"runs": older, "next_page_token": "2"},
+            {},
+        )
+        server.answers = [(200, {}, json.dumps(page)) for page in pages]
+        connection, _ = server.connect()
+        assert KfpScheduleHandle(connection, known, "e", ours=True).last_run is None
+        assert len(server.headers) == 2
 
 
 @pytest.fixture
