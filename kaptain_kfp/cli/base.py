@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,11 @@ class Settings:
         return config_or_default(None) if self.home is None else Config.local(home=self.home)
 
     def world(self) -> World:
-        """Returns the world to work on."""
+        """Returns the world to work on, always the same."""
+        return self._world
+
+    @cached_property
+    def _world(self) -> World:
         from kaptain_kfp.model.world import world_of
 
         return world_of(self.config())

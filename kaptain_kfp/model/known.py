@@ -18,7 +18,7 @@ from .identity import validate_model_id
 from .meta import ModelMeta
 from .states import ModelState, ModelStatus, fold, newer_runs
 from .validation import defined, require
-from .world import World, Worlds, world_of
+from .world import World, Worlds
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -85,8 +85,10 @@ class KnownModel:
         """
         validate_model_id(require("id", id))
         config = config_or_default(config)
-        world = world_of(config)
-        told = [r.submission for r in Records(world.store, id).load() if r.submission is not None]
+        worlds = Worlds()
+        world = worlds.of(config)
+        records = Records(world.store, id)
+        told = [r.submission for r in records.load() if r.submission is not None]
         if not told:
             raise UndefinedModelProperty(
                 f"No run of a model {id!r} was ever submitted to {world.store.uri}.",
@@ -110,7 +112,8 @@ class KnownModel:
             labels=list(identity.labels) or None,
             config=config,
         )
-        close_finished_runs(model._records(), world.runner)
+        model._worlds, model._known = worlds, records
+        close_finished_runs(records, world.runner)
         return model
 
     @property

@@ -16,7 +16,13 @@ from kaptain_kfp.exceptions import (
     UndefinedModelProperty,
     UnsupportedModelFrameworkException,
 )
+from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
+from kaptain_kfp.specs import Submission
+from kaptain_kfp.store.records import Records
+from kaptain_kfp.store.s3 import S3Store
+from kaptain_kfp.testing.faulty_proxy import proxy_to
+from kaptain_kfp.testing.s3 import isolate_aws, serve_s3
 
 GIVEN: dict[str, Any] = {
     "id": "dev/m",
@@ -138,3 +144,23 @@ def test_the_first_line_says_which_world(
     finally:
         logger.removeHandler(caplog.handler)
     assert caplog.messages[0].startswith("build dev/m: target local (")
+
+
+def test_attaching_reads_each_record_once(
+    kaptain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isolate_aws(monkeypatch)
+    given = make()
+    submission = Submission(definition=given._definition())
+    with serve_s3(tmp_path / "s3", "models") as server, proxy_to(server.endpoint) as proxy:
+        provider = server.provider(proxy.url)
+        config = Config.local(
+            base_model_storage_uri="s3://models", storage_config_provider=provider
+        )
+        records = Records(S3Store("s3://models", provider), given.id)
+        for event in ("submitted", "outcome"):
+            records.append(records.new("r", "run", event, "train", submission=submission))
+        proxy.requests.clear()
+        assert Model.attach(given.id, config=config).state is ModelState.TRAINED
+        reads = [r.path for r in proxy.requests if r.method == "GET" and ".json" in r.path]
+        assert len(reads) == 2, reads
