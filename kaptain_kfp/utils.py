@@ -8,7 +8,7 @@ made: the objects with its label.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from kaptain_kfp.checkup.base import Check
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
@@ -100,7 +100,8 @@ def stale_resources(
 
     What belongs to a model with a run that isn't over, or with a schedule, counts as used.
     """
-    return _unused(_stale(_place(config, namespace)))
+    place = _place(config, namespace)
+    return _unused(place.cluster, _stale(place))
 
 
 def left_over_resources(
@@ -112,7 +113,8 @@ def left_over_resources(
     started. Arguments as for `jobs`.
     """
     place = _place(config, namespace)
-    return [_left_info(left) for left in left_over(place.cluster, place.runner)]
+    left = left_over(place.cluster, place.runner)
+    return [one.info(place.cluster.now()) for one in left]
 
 
 def warning_events(
@@ -291,9 +293,9 @@ def clean(
     left = left_over(place.cluster, place.runner)
     unused = _stale(place, frozenset(one.workload["metadata"]["uid"] for one in left))
     if not force:
-        _print_left_over(left)
+        _print_left_over(place.cluster, left)
     if not force or not (left or unused):
-        _print_stale(unused)
+        _print_stale(place.cluster, unused)
         return
     for found in (*(one.workload for one in left), *unused):
         _delete(place.cluster, found)
@@ -317,8 +319,8 @@ def clean_all(
     place = _place(config, namespace)
     if not force:
         gone = _delete_all(place.cluster, WORKLOAD_KINDS, False, "workloads")
-        _print_left_over(left_over(place.cluster, place.runner))
-        _print_stale(_stale(place, gone))
+        _print_left_over(place.cluster, left_over(place.cluster, place.runner))
+        _print_stale(place.cluster, _stale(place, gone))
         return
     for done in end_all(place.runner):  # first, since their next steps would make new workloads
         print(done)
@@ -369,28 +371,23 @@ def _print(cluster: Cluster, found: Sequence[ResourceInfo], what: str) -> None:
     print_rows(_rows(found), empty=empty)
 
 
-def _print_left_over(left: Sequence[LeftOver]) -> None:
+def _print_left_over(cluster: Cluster, left: Sequence[LeftOver]) -> None:
     print_rows(
-        _rows([_left_info(one) for one in left]),
+        _rows([one.info(cluster.now()) for one in left]),
         title="Goes on though its run is over; clean(force=True) deletes it:",
     )
 
 
-def _left_info(left: LeftOver) -> ResourceInfo:
-    info = resource_info(left.workload)
-    return replace(info, message=f"its run {left.run_id} is over: {left.run}")
-
-
-def _print_stale(unused: Sequence[Manifest]) -> None:
+def _print_stale(cluster: Cluster, unused: Sequence[Manifest]) -> None:
     print_rows(
-        _rows(_unused(unused)),
+        _rows(_unused(cluster, unused)),
         title="Not used by any workload; clean(force=True) deletes them:",
         empty="All Secrets and ServiceAccounts of this package are in use.",
     )
 
 
-def _unused(found: Sequence[Manifest]) -> list[ResourceInfo]:
-    return [resource_info(manifest, unused=True) for manifest in found]
+def _unused(cluster: Cluster, found: Sequence[Manifest]) -> list[ResourceInfo]:
+    return [resource_info(manifest, cluster.now(), unused=True) for manifest in found]
 
 
 def _rows(found: Sequence[ResourceInfo]) -> list[Row]:

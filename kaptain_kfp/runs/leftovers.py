@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import Phase, verdict_of
@@ -10,7 +11,7 @@ from kaptain_kfp.exceptions import ObjectNotFoundError, RunNotFoundError
 from kaptain_kfp.manifests.names import LABEL_RUN
 
 from .base import Runner
-from .listing import JOB_KINDS, list_managed
+from .listing import JOB_KINDS, ResourceInfo, list_managed, resource_info
 
 __all__ = ["LEFT_OVER_KINDS", "LeftOver", "left_over"]
 
@@ -36,6 +37,11 @@ class LeftOver:
     def ref(self) -> ResourceRef:
         """The reference to the workload."""
         return ResourceRef.of(self.workload)
+
+    def info(self, now: datetime) -> ResourceInfo:
+        """Returns what there is to say about it; `now` by the clock of the cluster."""
+        message = f"its run {self.run_id} is over: {self.run}"
+        return replace(resource_info(self.workload, now), message=message)
 
 
 def left_over(cluster: Cluster, runner: Runner) -> list[LeftOver]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
@@ -160,17 +160,18 @@ def list_resources(
     """
     unused = {found["metadata"]["uid"] for found in unused}
     return [
-        resource_info(found, unused=found["metadata"]["uid"] in unused)
+        resource_info(found, cluster.now(), unused=found["metadata"]["uid"] in unused)
         for found in list_managed(cluster, kinds)
     ]
 
 
 def list_warnings(cluster: Cluster, kinds: Sequence[str]) -> list[WarningInfo]:
     """Returns the warnings about the objects of these kinds that this package made."""
-    now = datetime.now(timezone.utc)
+    refs = [ResourceRef.of(found) for found in list_managed(cluster, kinds)]
+    now = cluster.now()
     return [
         WarningInfo(str(ref), event.reason, event.count, now - event.last_seen, event.message)
-        for ref in map(ResourceRef.of, list_managed(cluster, kinds))
+        for ref in refs
         for event in cluster.events(ref)
         if event.warning
     ]
@@ -218,11 +219,12 @@ def stale(cluster: Cluster, busy: Collection[str], gone: Set[str] = frozenset())
     ]
 
 
-def resource_info(manifest: Manifest, *, unused: bool = False) -> ResourceInfo:
+def resource_info(manifest: Manifest, now: datetime, *, unused: bool = False) -> ResourceInfo:
     """Returns what there is to say about an object.
 
     Args:
         manifest: The object.
+        now: The time by the clock of the cluster, which the object tells its own by.
         unused: Whether a Secret or ServiceAccount is `stale`.
     """
     metadata = manifest["metadata"]
@@ -232,7 +234,7 @@ def resource_info(manifest: Manifest, *, unused: bool = False) -> ResourceInfo:
         name=metadata["name"],
         state="Terminating" if "deletionTimestamp" in metadata else state,
         model=_model_of(manifest),
-        age=datetime.now(timezone.utc) - parse_time(metadata["creationTimestamp"]),
+        age=now - parse_time(metadata["creationTimestamp"]),
         message=message,
     )
 

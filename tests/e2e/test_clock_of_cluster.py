@@ -17,6 +17,7 @@ import pytest
 from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.components.workload import find_or_make, run_to_end
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
+from kaptain_kfp.runs.listing import list_resources
 from kaptain_kfp.specs import PolicySpec
 
 from .conftest import Eventually
@@ -77,5 +78,7 @@ def test_work_gets_the_time_that_it_may_have(
         ref = find_or_make(cluster, pytorch_job("sleep 2; echo done"))
         apart = cluster.now() - datetime.now(timezone.utc)
         assert abs(apart - timedelta(seconds=offset)) < NOT_HALF
+        [info] = list_resources(cluster, ["PyTorchJob"])
+        assert abs(info.age) < NOT_HALF
         finished = run_to_end(step, ref, PolicySpec(timeout_seconds=HOUR // 2))
         assert finished.log_tail.splitlines()[-1] == "done"

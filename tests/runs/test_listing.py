@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from kaptain_kfp.runs.local import LocalRunner
 from kaptain_kfp.store.folder import FolderStore
 
 CONTAINER = {"name": "main", "image": "x"}
+NOW = datetime(2024, 1, 2, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -223,13 +224,14 @@ def test_one_word_about_an_object(
 ) -> None:
     metadata = {"name": "x", "namespace": "n", "creationTimestamp": "2024-01-01T00:00:00Z"}
     manifest = {"kind": kind, "metadata": metadata, "status": status}
-    info = resource_info(manifest)
+    info = resource_info(manifest, NOW)
     assert (info.state, info.message, info.model) == (state, message, "")
+    assert info.age == timedelta(days=1)
     if kind == "InferenceService":
         over = state == "NotReady"
     assert is_over(manifest) is over
     manifest["metadata"] = {**metadata, "deletionTimestamp": "2024-01-01T00:00:00Z"}
-    assert resource_info(manifest).state == "Terminating"
+    assert resource_info(manifest, NOW).state == "Terminating"
 
 
 def test_only_ours_are_listed(cluster: LocalCluster) -> None:
@@ -356,6 +358,20 @@ def test_warnings_of_ours(cluster: LocalCluster) -> None:
         3,
     )
     assert warning.age > timedelta(days=1)
+
+
+def test_ages_go_by_the_clock_of_the_cluster(cluster: LocalCluster) -> None:
+    class Ahead(LocalCluster):
+        def now(self) -> datetime:
+            return super().now() + timedelta(days=9000)
+
+    job = put(cluster, "Job", "j", {"template": {"spec": pod()}}, version="batch/v1")
+    put_event(cluster, job, "j.1", "Warning")
+    [here] = list_warnings(cluster, ["Job"])
+    [info] = list_resources(Ahead(cluster.home.root), ["Job"])
+    [warning] = list_warnings(Ahead(cluster.home.root), ["Job"])
+    assert timedelta(days=9000) <= info.age < timedelta(days=9001)
+    assert timedelta(days=9000) <= warning.age - here.age < timedelta(days=9001)
 
 
 def put_event(cluster: LocalCluster, about: Mapping[str, Any], name: str, kind: str) -> None:
