@@ -23,7 +23,7 @@ class LogRelay:
 
     Of what runs before the main container of a pod, only containers that are named are followed.
 
-    What a pod prints beyond 16 MiB stays in its own log file: a log that grows without end must
+    What a container prints beyond 16 MiB stays in its own log file: a log that grows without end must
     not grow twice. The last lines, and metrics printed as ``name=value``, are read all the same.
 
     Args:
@@ -36,7 +36,6 @@ class LogRelay:
         self._before = before
         self._threads: dict[tuple[str, str | None], threading.Thread] = {}
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._relayed = 0
         self._metrics: deque[tuple[str, float]] = deque(maxlen=_METRICS_KEPT)
 
     def follow(self, pods: Sequence[Manifest]) -> None:
@@ -75,15 +74,16 @@ class LogRelay:
             print(f"[the log of {pod} can't be read any further: {error.message}]", flush=True)
 
     def _relay_lines(self, pod: ResourceRef, container: str | None) -> None:
+        relayed = 0
         for line in self._cluster.logs(pod, follow=True, container=container):
             self._tail.append(line)
             self._metrics.extend(parse_log([line]))
-            if self._relayed > _RELAYED_BYTES:
+            if relayed > _RELAYED_BYTES:
                 continue
-            self._relayed += len(line) + 1
+            relayed += len(line) + 1
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
-            if self._relayed > _RELAYED_BYTES:
+            if relayed > _RELAYED_BYTES:
                 print(f"[what follows is in the log of {pod} only]", flush=True)
 
 
