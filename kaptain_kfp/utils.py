@@ -14,11 +14,11 @@ from kaptain_kfp.checkup.base import Check
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.config import Config, config_or_default
 from kaptain_kfp.display import Row, age_text, print_checks, print_rows
+from kaptain_kfp.manifests.names import JOB_KINDS
 from kaptain_kfp.model.workplace import Workplace
 from kaptain_kfp.runs.leftovers import LeftOver, left_over
 from kaptain_kfp.runs.listing import (
     ACCESS_KINDS,
-    JOB_KINDS,
     WORKLOAD_KINDS,
     ResourceInfo,
     WarningInfo,

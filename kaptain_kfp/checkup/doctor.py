@@ -7,10 +7,10 @@ from pathlib import Path
 
 from kaptain_kfp.config import Config, resolve_target
 from kaptain_kfp.exceptions import ConfigurationError
+from kaptain_kfp.manifests.names import RUN_KINDS
 from kaptain_kfp.model.credentials import named_secret
 from kaptain_kfp.model.workplace import Workplace
 from kaptain_kfp.platform.config.defaults import DefaultMinioConfigurationProvider
-from kaptain_kfp.runs.leftovers import LEFT_OVER_KINDS
 
 from .base import Check, Probe, failed, probe_all, skipped
 from .machine import machine_probes
@@ -108,6 +108,6 @@ def _kubeflow(config: Config) -> list[Probe]:
         *registry_probes(config),
         secrets_probe(place, after=("api server", "storage", *rights_on("Secret"))),
         left_over_probe(
-            place, after=("api server", "storage", "pipeline runs", *rights_on(*LEFT_OVER_KINDS))
+            place, after=("api server", "storage", "pipeline runs", *rights_on(*RUN_KINDS))
         ),
     ]

@@ -47,7 +47,7 @@ class ResourceRef:
 
     @classmethod
     def of(cls, manifest: Manifest) -> ResourceRef:
-        """Returns the reference to an object that the cluster returned."""
+        """Returns the reference to an object: of one that is yet to be made, by its name."""
         metadata = manifest["metadata"]
         return cls(
             manifest["apiVersion"],

@@ -32,12 +32,8 @@ def ensure_role(cluster: Cluster, manifest: Manifest) -> Change:
         ForeignObjectError: The name is taken by one that is not ours.
         AccessDeniedError: We may not give others rights.
     """
-    metadata = manifest["metadata"]
-    ref = ResourceRef(
-        manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"]
-    )
     try:
-        there = cluster.get(ref)
+        there = cluster.get(ResourceRef.of(manifest))
     except ObjectNotFoundError:
         cluster.apply(manifest)
         return "created"

@@ -77,10 +77,7 @@ def find_or_make(
     """
     for attempt in range(_ATTEMPTS):
         manifest = manifest_of(attempt)
-        metadata = manifest["metadata"]
-        ref = ResourceRef(
-            manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"]
-        )
+        ref = ResourceRef.of(manifest)
         try:
             there = cluster.get(ref)
         except ObjectNotFoundError:

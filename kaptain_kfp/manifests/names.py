@@ -14,13 +14,16 @@ __all__ = [
     "ANNOTATION_MODEL_ID",
     "ANNOTATION_SPEC_HASH",
     "GPU_RESOURCE",
+    "JOB_KINDS",
     "LABEL_MANAGED_BY",
     "LABEL_MODEL",
+    "LABEL_PIPELINE_RUN",
     "LABEL_REVISION",
     "LABEL_RUN",
     "LIMITS",
     "MANAGED_BY",
     "NAME_LIMIT",
+    "RUN_KINDS",
     "Identity",
     "KindWord",
     "identity",
@@ -33,6 +36,10 @@ __all__ = [
 GPU_RESOURCE = "nvidia.com/gpu"
 """What GPUs are called among a container's resources."""
 
+JOB_KINDS = ("TFJob", "PyTorchJob", "TrainJob", "Job")
+RUN_KINDS = (*JOB_KINDS, "Experiment")
+"""What a run starts and awaits."""
+
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "kaptain-kfp"
 """The value of `LABEL_MANAGED_BY` on everything that we create; nothing else is ever cleaned up."""
@@ -40,6 +47,9 @@ MANAGED_BY = "kaptain-kfp"
 LABEL_MODEL = "kaptain-kfp/model"
 LABEL_REVISION = "kaptain-kfp/revision"
 LABEL_RUN = "kaptain-kfp/run"
+LABEL_PIPELINE_RUN = "pipeline/runid"
+"""On the pods and Workflows that execute pipelines, as Kubeflow Pipelines labels its own."""
+
 ANNOTATION_MODEL_ID = "kaptain-kfp/model-id"
 ANNOTATION_SPEC_HASH = "kaptain-kfp/spec-hash"
 

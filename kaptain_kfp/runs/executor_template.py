@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from kaptain_kfp.components.identity import RUN_VARIABLE
-from kaptain_kfp.local.controllers.run import EXECUTOR_LABEL
 from kaptain_kfp.local.devices import VISIBLE_VARIABLE
 from kaptain_kfp.local.podspec import HOST_IMAGE
+from kaptain_kfp.manifests.names import LABEL_PIPELINE_RUN
 
 from .launcher import HOME_VARIABLE, NAMESPACE_VARIABLE
 
@@ -19,7 +19,7 @@ __all__ = ["executor_template"]
 
 _FIELDS = {
     # the run's name
-    RUN_VARIABLE: f"metadata.labels['{EXECUTOR_LABEL}']",
+    RUN_VARIABLE: f"metadata.labels['{LABEL_PIPELINE_RUN}']",
     NAMESPACE_VARIABLE: "metadata.namespace",
 }
 

@@ -14,12 +14,10 @@ from kaptain_kfp.exceptions import (
     RunTimeoutError,
 )
 from kaptain_kfp.logs import get_logger
-from kaptain_kfp.manifests.names import LABEL_RUN, label_value
+from kaptain_kfp.manifests.names import LABEL_PIPELINE_RUN, LABEL_RUN, RUN_KINDS, label_value
 
 __all__ = ["end_workloads", "left_by", "pods_of", "workloads_of"]
 
-_KINDS = ("TFJob", "PyTorchJob", "TrainJob", "Job", "Experiment")
-_POD_LABEL = "pipeline/runid"
 _DRIVER = re.compile(r"-system-(dag|container)-driver-")
 _GONE_SECONDS = 300.0
 _FORBIDDEN = 403
@@ -32,7 +30,7 @@ def pods_of(cluster: Cluster, run_id: str) -> Sequence[Manifest]:
     """
     found = [
         pod
-        for pod in cluster.list("Pod", {_POD_LABEL: run_id})
+        for pod in cluster.list("Pod", {LABEL_PIPELINE_RUN: run_id})
         if not _DRIVER.search(pod["metadata"]["name"])
     ]
     return sorted(found, key=_age)
@@ -40,7 +38,7 @@ def pods_of(cluster: Cluster, run_id: str) -> Sequence[Manifest]:
 
 def workloads_of(cluster: Cluster, run_id: str) -> Iterator[Manifest]:
     """Yields the workloads of a run that aren't over."""
-    for kind in _KINDS:
+    for kind in RUN_KINDS:
         try:
             for found in cluster.list(kind, {LABEL_RUN: label_value(run_id)}):
                 if verdict_of(found).phase is Phase.ACTIVE:

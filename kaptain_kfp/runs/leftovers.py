@@ -8,15 +8,13 @@ from datetime import datetime
 from kaptain_kfp.cluster.base import Cluster, Manifest, ResourceRef
 from kaptain_kfp.cluster.diagnose import Phase, verdict_of
 from kaptain_kfp.exceptions import ObjectNotFoundError, RunNotFoundError
-from kaptain_kfp.manifests.names import LABEL_RUN
+from kaptain_kfp.manifests.names import LABEL_RUN, RUN_KINDS
 
 from .base import Runner
-from .listing import JOB_KINDS, ResourceInfo, list_managed, resource_info
+from .listing import ResourceInfo, list_managed, resource_info
+from .removal import goes_with_another
 
-__all__ = ["LEFT_OVER_KINDS", "LeftOver", "left_over"]
-
-LEFT_OVER_KINDS = (*JOB_KINDS, "Experiment")
-"""What a run starts and awaits."""
+__all__ = ["LeftOver", "left_over"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def left_over(cluster: Cluster, runner: Runner) -> list[LeftOver]:
     """
     states: dict[str, str | None] = {}
     found = []
-    for workload in list_managed(cluster, LEFT_OVER_KINDS):
+    for workload in list_managed(cluster, RUN_KINDS):
         run_id = workload["metadata"]["labels"].get(LABEL_RUN)
         if run_id is None or not _goes_on(workload):
             continue
@@ -67,10 +65,7 @@ def left_over(cluster: Cluster, runner: Runner) -> list[LeftOver]:
 
 def _goes_on(workload: Manifest) -> bool:
     """Returns whether it works, and would for ever: what is owned goes with its owner."""
-    metadata = workload["metadata"]
-    owned = any(owner.get("controller") for owner in metadata.get("ownerReferences") or ())
-    ending = owned or "deletionTimestamp" in metadata
-    return not ending and verdict_of(workload).phase is Phase.ACTIVE
+    return not goes_with_another(workload) and verdict_of(workload).phase is Phase.ACTIVE
 
 
 def _goes_on_still(cluster: Cluster, workload: Manifest) -> bool:

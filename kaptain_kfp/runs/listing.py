@@ -13,6 +13,7 @@ from kaptain_kfp.exceptions import NotInstalledError
 from kaptain_kfp.local.controllers import parse_time
 from kaptain_kfp.manifests.names import (
     ANNOTATION_MODEL_ID,
+    JOB_KINDS,
     LABEL_MANAGED_BY,
     LABEL_MODEL,
     MANAGED_BY,
@@ -22,7 +23,6 @@ from .base import RunState
 
 __all__ = [
     "ACCESS_KINDS",
-    "JOB_KINDS",
     "WORKLOAD_KINDS",
     "ResourceInfo",
     "RunInfo",
@@ -39,7 +39,6 @@ __all__ = [
     "task_states",
 ]
 
-JOB_KINDS = ("TFJob", "PyTorchJob", "TrainJob", "Job")
 WORKLOAD_KINDS = (*JOB_KINDS, "Experiment", "InferenceService")
 ACCESS_KINDS = ("Secret", "ServiceAccount")
 

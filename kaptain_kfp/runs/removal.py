@@ -17,7 +17,7 @@ from kaptain_kfp.local.kinds import kind_of
 from .base import Runner
 from .listing import is_managed, list_managed
 
-__all__ = ["end_all", "kind_named", "models_at_work", "removable", "the_one"]
+__all__ = ["end_all", "goes_with_another", "kind_named", "models_at_work", "removable", "the_one"]
 
 
 def kind_named(word: str, known: Sequence[str]) -> str:
@@ -69,7 +69,14 @@ def removable(cluster: Cluster, kinds: Sequence[str]) -> list[Manifest]:
     Those that are being deleted, or that belong to an object that would make them anew, aren't
     among them.
     """
-    return [found for found in list_managed(cluster, kinds) if not _goes_with_another(found)]
+    return [found for found in list_managed(cluster, kinds) if not goes_with_another(found)]
+
+
+def goes_with_another(found: Manifest) -> bool:
+    """Returns whether an object is being deleted, or goes with its owner, which makes it anew."""
+    metadata = found["metadata"]
+    owners = metadata.get("ownerReferences") or ()
+    return "deletionTimestamp" in metadata or any(owner.get("controller") for owner in owners)
 
 
 def models_at_work(runner: Runner) -> set[str]:
@@ -109,9 +116,3 @@ def _not_found(cluster: Cluster, kinds: Sequence[str], name: str) -> ObjectNotFo
         reason="NotFound",
         hint=f"There is: {there}." if there else "There is none at all.",
     )
-
-
-def _goes_with_another(found: Manifest) -> bool:
-    metadata = found["metadata"]
-    owners = metadata.get("ownerReferences") or ()
-    return "deletionTimestamp" in metadata or any(owner.get("controller") for owner in owners)

@@ -13,6 +13,7 @@ from kaptain_kfp.exceptions import (
 )
 from kaptain_kfp.local.kinds import Kind, kind_of
 from kaptain_kfp.manifests.forms import SCHEMA_PATHS, Installed, installed_by
+from kaptain_kfp.manifests.names import LABEL_PIPELINE_RUN
 
 from .requests import Request, request_for
 from .transport import Transport
@@ -41,7 +42,6 @@ _DEFINITION = Kind(
 _DOCUMENT = Kind("", "Document", "documents", namespaced=False)
 _SCHEMA_INDEX = "/openapi/v3"
 _WORKFLOW = kind_of("Workflow")
-_RUN_LABEL = "pipeline/runid"
 _PAGE = "500"
 _QUICK_SECONDS = 1.0
 
@@ -121,7 +121,7 @@ def run_cancelled(transport: Transport, namespace: str, run_id: str) -> bool:
     Workflow, nothing is known, and that is no cancellation.
     """
     request = request_for("list", _WORKFLOW, namespace).asking(
-        labelSelector=f"{_RUN_LABEL}={run_id}"
+        labelSelector=f"{LABEL_PIPELINE_RUN}={run_id}"
     )
     try:
         answer = transport.ask(request, patience=0.0, read=_QUICK_SECONDS)

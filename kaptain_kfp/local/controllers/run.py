@@ -17,25 +17,21 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
+from kaptain_kfp.manifests.names import LABEL_PIPELINE_RUN, LABEL_RUN, RUN_KINDS
+
 from . import EventNote, Manifest, Plan, Ref, controller_reference, time_text
 
 __all__ = [
     "CONTROLLER",
-    "EXECUTOR_LABEL",
     "FINAL_STATES",
     "RETRY_LABEL",
-    "RUN_LABEL",
     "RunController",
 ]
 
-RUN_LABEL = "kaptain-kfp/run"
-EXECUTOR_LABEL = "pipeline/runid"
-"""On the pods that execute pipelines, as Kubeflow Pipelines labels its own."""
 RETRY_LABEL = "kaptain-kfp/retry"
 """On executors of a run that began again: which time it was."""
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED")
 
-_WORKLOADS = ("Job", "TFJob", "PyTorchJob", "TrainJob", "Experiment")
 _ATTEMPTS = 5
 """How many executors a run may lose before it is given up."""
 
@@ -48,8 +44,8 @@ class RunController:
 
     def related(self, manifest: Manifest) -> Mapping[str, str]:
         """A Run sees the workloads that its steps made, and their pods."""
-        selector = f"{RUN_LABEL}={manifest['metadata']['name']}"
-        return dict.fromkeys((*_WORKLOADS, "Pod"), selector)
+        selector = f"{LABEL_RUN}={manifest['metadata']['name']}"
+        return dict.fromkeys((*RUN_KINDS, "Pod"), selector)
 
     def finished(self, manifest: Manifest) -> bool:
         """A Run is over in one of its final states, unless it is to begin again."""
@@ -168,7 +164,7 @@ def _begun(run: Manifest) -> int:
 def _executor(run: Manifest, attempt: int) -> Manifest:
     template = run["spec"]["template"]
     name, retries = run["metadata"]["name"], _retries(run)
-    labels = {**template.get("metadata", {}).get("labels", {}), EXECUTOR_LABEL: name}
+    labels = {**template.get("metadata", {}).get("labels", {}), LABEL_PIPELINE_RUN: name}
     if retries:
         labels[RETRY_LABEL] = str(retries)
     return {
@@ -185,7 +181,7 @@ def _executor(run: Manifest, attempt: int) -> Manifest:
 
 
 def _is_executor(child: Manifest) -> bool:
-    return child["kind"] == "Pod" and EXECUTOR_LABEL in child["metadata"].get("labels", {})
+    return child["kind"] == "Pod" and LABEL_PIPELINE_RUN in child["metadata"].get("labels", {})
 
 
 def _executes(child: Manifest, run: Manifest) -> bool:

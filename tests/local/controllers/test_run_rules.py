@@ -10,12 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaptain_kfp.local.controllers import Plan, time_text
-from kaptain_kfp.local.controllers.run import (
-    CONTROLLER,
-    EXECUTOR_LABEL,
-    FINAL_STATES,
-    RETRY_LABEL,
-)
+from kaptain_kfp.local.controllers.run import CONTROLLER, FINAL_STATES, RETRY_LABEL
+from kaptain_kfp.manifests.names import LABEL_PIPELINE_RUN
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -71,7 +67,7 @@ class World:
         return [
             child
             for child in self.objects.values()
-            if EXECUTOR_LABEL in child["metadata"].get("labels", {})
+            if LABEL_PIPELINE_RUN in child["metadata"].get("labels", {})
             and child.get("status", {}).get("phase") not in ("Succeeded", "Failed")
         ]
 
