@@ -9,7 +9,12 @@ from pathlib import Path
 
 from kaptain_kfp.image.builder import NewLayer
 from kaptain_kfp.image.layer_cache import KeptLayer, LayerCache
-from kaptain_kfp.image.layers.cache import index_settings, requirements_key
+from kaptain_kfp.image.layers.cache import (
+    index_settings,
+    local_digests,
+    movable,
+    requirements_key,
+)
 from kaptain_kfp.image.layers.code import code_layer
 from kaptain_kfp.image.layers.helpers import helpers_layer
 from kaptain_kfp.image.layers.packages import requirements_layer
@@ -65,12 +70,15 @@ class WheelLayers:
             return [helpers_layer(), code_layer(self.sources, self.digests)]
         asked = read_requirements(listed)
         target = wheel_target(base.config, base.platform, self.python_version)
-        if asked.local:
-            # what lies at these paths may be anything, so nothing of it is kept
+        moved = movable(asked, self.code)
+        local = local_digests(moved, self.digests)
+        if asked.local or len(local) < len({project.path for project in moved.local}):
+            # projects go with the code; folders that are no part of it may hold anything by the
+            # next time, so nothing that came from there is kept
             installed = self._install(listed, target, scratch / "installed")
             code = code_layer(self.sources, self.digests, packages=scratch / "installed" / "local")
             return [installed, helpers_layer(), code]
-        key = self._key(base, asked)
+        key = self._key(base, target, moved, local)
         kept = self._find(key, base.manifest.family) or self.cache.layer(
             key,
             lambda _, thrown: self._install(listed, target, thrown / "installed"),
@@ -90,16 +98,22 @@ class WheelLayers:
         done = install_wheels(listed, self.code, target, folder, self.log, exclude=self.exclude)
         return requirements_layer(done.packages)
 
-    def _key(self, base: RemoteImage, asked: Requirements) -> str:
+    def _key(
+        self,
+        base: RemoteImage,
+        target: WheelTarget,
+        asked: Requirements,
+        local: Mapping[str, str],
+    ) -> str:
         said: list[str] = []
         # where pip can't tell, its installation will
         run([sys.executable, "-m", "pip", *QUIET, "config", "list"], self.code, said.append)
-        target = wheel_target(base.config, base.platform, self.python_version)
         return requirements_key(
             base.reference.digest or base.resolved,
             base.platform,
             target.version,
             asked,
             index_settings(said),
+            local_digests=local,
             exclude=self.exclude,
         )

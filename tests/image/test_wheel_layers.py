@@ -39,6 +39,7 @@ class Project:
         (self.code / "main.py").write_text("print(1)\n")
         self.said: list[str] = []
         self.count = 0
+        self.folders: tuple[str, ...] = ()
 
     def require(self, text: str) -> None:
         (self.code / "requirements.txt").write_text(text)
@@ -47,7 +48,7 @@ class Project:
         self.said.clear()
         self.count += 1
         listed = "requirements.txt" if (self.code / "requirements.txt").exists() else None
-        found = sources.collect(self.code, "main.py", requirements=listed)
+        found = sources.collect(self.code, "main.py", self.folders, requirements=listed)
         make = WheelLayers(
             self.code,
             found,
@@ -126,6 +127,31 @@ def test_what_is_named_by_its_path_goes_with_the_code(
         assert isinstance(code, LayerPlan)
         paths = {entry.path for entry in code.entries}
         assert {"kaptain/main.py", "opt/kaptain/code-packages/own/__init__.py"} <= paths
+
+
+def test_a_folder_of_wheels_counts_by_what_lies_in_it(
+    project: Project, make_wheel: Callable[..., Path]
+) -> None:
+    make_wheel(project.code / "wheels", "own")
+    project.folders = ("wheels",)
+    project.require("--find-links wheels\nown\n")
+    first = project.layers()[0]
+    project.code = project.code.rename(project.root / "elsewhere")
+    assert project.layers()[0] == first
+    assert not project.installed
+    make_wheel(project.code / "wheels", "own", files={"own.py": "changed"})
+    assert project.layers()[0] != first
+    assert project.installed
+
+
+def test_what_came_from_a_folder_beside_the_code_is_not_kept(
+    project: Project, make_wheel: Callable[..., Path]
+) -> None:
+    make_wheel(project.root / "others", "own")
+    project.require("--find-links ../others\nown\n")
+    for _ in range(2):
+        assert isinstance(project.layers()[0], LayerPlan)
+        assert project.installed
 
 
 def test_a_python_that_nobody_knows(project: Project) -> None:

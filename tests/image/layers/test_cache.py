@@ -15,11 +15,11 @@ from kaptain_kfp.image.layers.cache import (
     index_settings,
     index_variables,
     local_digests,
+    movable,
     requirements_key,
 )
 from kaptain_kfp.image.oci import Platform
-from kaptain_kfp.image.requirements import LocalProject, Requirements
-from kaptain_kfp.specs import SourceEntry, SourceSpec
+from kaptain_kfp.image.requirements import LocalProject, Requirements, read_requirements
 
 ASKED = Requirements(
     lines=("numpy>=1,<2", "torch[b,a] ; python_version > '3'", "x @ https://example.com/x.whl"),
@@ -168,13 +168,21 @@ def test_a_path_has_the_digest_of_what_lies_there(
     asked = Requirements(local=(LocalProject(path),))
 
     def digest(entry: str, content: str) -> str:
-        entries = (
-            SourceEntry(path=entry, digest=content, size=1),
-            SourceEntry(path="far", digest="f", size=1),
-        )
-        return local_digests(asked, SourceSpec(main_file="t.py", entries=entries))[path]
+        return local_digests(asked, {entry: content, "far": "f"}).get(path, "")
 
     for entry in changed:
         assert digest(entry, "1") != digest(entry, "2")
     for entry in same:
         assert digest(entry, "1") == digest(entry, "2")
+
+
+def test_folders_of_wheels_are_named_by_their_paths_in_the_code(tmp_path: Path) -> None:
+    (tmp_path / "r.txt").write_text(
+        "--find-links .\n--find-links wheels\n-f /\n./mine\n-i https://a\n"
+    )
+    (tmp_path / "wheels").mkdir()
+    moved = movable(read_requirements(tmp_path / "r.txt"), tmp_path)
+    folders = [f"--find-links {path}" for path in (".", "wheels", "/")]
+    assert moved.options == (*folders, "-i https://a")
+    assert [project.path for project in moved.local] == ["./mine", ".", "wheels", "/"]
+    assert set(local_digests(moved, {"wheels": "1"})) == {".", "wheels"}
