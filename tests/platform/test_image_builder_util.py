@@ -218,6 +218,50 @@ def test_what_the_tool_says_is_kept(
 
 
 @pytest.mark.parametrize(
+    ("dockerfile", "loose"),
+    [
+        ("FROM {host}/base:1\nRUN true\n", True),
+        ("ARG A=base\nFROM {host}/$A AS first\nFROM first\nCOPY --from=first /a /a\n", True),
+        ("FROM 127.0.0.1:1/base:1\nRUN true\n", True),
+        ("FROM other.example/base:1\nRUN true\n", False),
+        ("FROM {host}/base:1\nCOPY --from=other.example/tools:1 /a /a\n", False),
+        ("FROM {host}/base:1\nRUN --mount=type=bind,from=other.example/b true\n", False),
+        ("ARG A=b.c\nFROM {host}/${A%c}\nFROM b\n", False),
+    ],
+)
+def test_a_tool_checks_the_certificates_of_other_registries(
+    registry: RegistryServer,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dockerfile: str,
+    loose: bool,
+) -> None:
+    build, push = told_to_tool("podman", registry, project, monkeypatch, dockerfile)
+    assert ("--tls-verify=false" in build) is loose
+    assert "--tls-verify=false" in push
+
+
+def told_to_tool(
+    name: str,
+    registry: RegistryServer,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dockerfile: str,
+) -> list[str]:
+    """Has a program, which only writes down what it is told, build an image."""
+    sh = shutil.which("sh")
+    assert sh is not None
+    tool = project / name
+    tool.write_text(f'#!{sh}\necho "$@" >> {project / "told"}\n', encoding="utf-8")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(project))
+    with pytest.raises(ImageBuildException) as caught:
+        builder(project, registry.host, dockerfile, None).build_image()
+    assert caught.value.reason == "NotPushed"
+    return (project / "told").read_text("utf-8").splitlines()
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"image_name": "Team/app"}, "image_name: 'Team/app'"),

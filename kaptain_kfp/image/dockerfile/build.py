@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kaptain_kfp.config import Config
-from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.exceptions import ImageBuildException, ModelValidationException
 from kaptain_kfp.image.builder import Log, NewLayer, build_image, find_image
 from kaptain_kfp.image.layers.config import with_variables
 from kaptain_kfp.image.layers.packages import requirements_layer
@@ -29,7 +29,7 @@ from kaptain_kfp.specs import BuiltImage, ImageSpec
 
 from .context import Context
 from .instructions import Instruction, read
-from .interpreter import Copy, NeedsTool, base_of, interpret
+from .interpreter import Copy, NeedsTool, base_of, interpret, pulled
 from .tools import TOOLS, Tool, find_tool
 
 __all__ = ["DockerfileBuild"]
@@ -69,7 +69,7 @@ class DockerfileBuild:
             base = base_of(instructions)
             interpret(instructions, {}, context)
         except NeedsTool as needed:
-            return self._by_tool(context, checksum, needed, shown)
+            return self._by_tool(instructions, context, checksum, needed, shown)
         get_logger().info("%s: layers are enough, no container engine is needed.", self.name)
         return self._by_layers(instructions, base, context, checksum, shown)
 
@@ -126,7 +126,12 @@ class DockerfileBuild:
             )
 
     def _by_tool(
-        self, context: Context, checksum: str, needed: NeedsTool, shown: Screen
+        self,
+        instructions: Sequence[Instruction],
+        context: Context,
+        checksum: str,
+        needed: NeedsTool,
+        shown: Screen,
     ) -> BuiltImage:
         url = self.config.docker_registry_url
         target = image_reference(self.name, url)
@@ -150,6 +155,7 @@ class DockerfileBuild:
                 ca=certificates.get_secret_body()["ca.crt"] if certificates else None,
                 plain=certificates is None
                 and (is_loopback(target.registry) or bool(url and is_plain_url(url))),
+                ours=_comes_from(target.registry, instructions),
             )
             built = find_image(image, client, registry_url=url)
         if built is None:
@@ -204,6 +210,15 @@ def _tool(needed: NeedsTool) -> Tool:
             " ARG, WORKDIR, USER, EXPOSE, ENTRYPOINT and CMD.",
         )
     return tool
+
+
+def _comes_from(registry: str, instructions: Sequence[Instruction]) -> bool:
+    """Tells whether all that a tool pulls is known to come from one registry, or this machine."""
+    try:
+        asked = {image_reference(name).registry for name in pulled(instructions)}
+    except (ImageBuildException, ModelValidationException):
+        return False
+    return all(found == registry or is_loopback(found) for found in asked)
 
 
 def _login(config: Config) -> str | None:

@@ -18,12 +18,13 @@ from .context import Context
 from .instructions import Instruction, invalid, split_words, substituted
 from .pip_command import pip_requirements
 
-__all__ = ["Copy", "NeedsTool", "Outcome", "base_of", "interpret"]
+__all__ = ["Copy", "NeedsTool", "Outcome", "base_of", "interpret", "pulled"]
 
 _PROGRAMS = re.compile(r"/.*|\./.*|python(?:3(?:\.\d+)?)?|sh|bash")
 _LITERAL = re.compile(r"'[^']*\$[^']*'|\\\$")
 _ARCHIVE = re.compile(r".*\.(?:tar|tar\.\w+|tgz|tbz2?|txz)")
 _PORT = re.compile(r"\d+(?:/(?:tcp|udp|sctp))?")
+_OTHER_IMAGE = re.compile(r"\bfrom=([^,\s]+)")
 _SHELL = ["/bin/sh", "-c"]
 
 
@@ -74,15 +75,8 @@ def base_of(instructions: Sequence[Instruction]) -> str:
         NeedsTool: It has several stages, or none that begins with an image.
         ImageBuildException: There is no FROM, or it is written wrongly.
     """
-    known: dict[str, str] = {}
+    known = _global_arguments(instructions)
     stages = [item for item in instructions if item.name == "FROM"]
-    for item in instructions:
-        if item.name == "FROM":
-            break
-        if item.name != "ARG":
-            raise invalid(item, "only ARG may stand before FROM")
-        name, _, value = item.text.partition("=")
-        known[name.strip()] = substituted(value.strip("\"' "), known, item)
     if not stages:
         raise invalid(instructions[-1], "there is no FROM")
     if len(stages) > 1:
@@ -93,6 +87,39 @@ def base_of(instructions: Sequence[Instruction]) -> str:
     if words[0] == "scratch" or stages[0].flags:
         raise NeedsTool(stages[0], "the base isn't named by an image's name alone")
     return words[0]
+
+
+def pulled(instructions: Sequence[Instruction]) -> list[str]:
+    """Returns the images that a tool pulls for a Dockerfile, of all its stages.
+
+    Raises:
+        ImageBuildException: One is written in a way that only the tool knows.
+    """
+    known = _global_arguments(instructions)
+    stages: set[str] = set()
+    found: list[str] = []
+    for item in instructions:
+        if item.name == "FROM":
+            words = substituted(item.text, known, item).split()
+            names = words[:1]
+            stages.update(word.lower() for word in words[2:3])
+        else:
+            names = _OTHER_IMAGE.findall(" ".join(f"{k}={v}" for k, v in item.flags.items()))
+        found += [name for name in names if name.lower() not in stages and not name.isdecimal()]
+    return [name for name in found if name != "scratch"]
+
+
+def _global_arguments(instructions: Sequence[Instruction]) -> dict[str, str]:
+    """Returns what ARG sets before the first FROM."""
+    known: dict[str, str] = {}
+    for item in instructions:
+        if item.name == "FROM":
+            break
+        if item.name != "ARG":
+            raise invalid(item, "only ARG may stand before FROM")
+        name, _, value = item.text.partition("=")
+        known[name.strip()] = substituted(value.strip("\"' "), known, item)
+    return known
 
 
 def interpret(
