@@ -135,6 +135,11 @@ def test_layers_are_enough(
     assert '__version__ = "1.16.0"' in six
 
 
+def test_what_the_base_sets_is_known(registry: RegistryServer, project: Path) -> None:
+    built = builder(project, registry.host, f"{HEAD}USER ${{KNOWN}}\n", None).build_image()
+    assert skopeo(built.name, "--config")["config"]["User"] == "you"
+
+
 def test_the_same_again_sends_nothing(project: Path, proxy: FaultyProxy) -> None:
     host = proxy.url.removeprefix("http://")
     first = builder(project, host, DOCKERFILE, FILES).build_image()
@@ -239,6 +244,14 @@ def test_a_tool_checks_the_certificates_of_other_registries(
     build, push = told_to_tool("podman", registry, project, monkeypatch, dockerfile)
     assert ("--tls-verify=false" in build) is loose
     assert "--tls-verify=false" in push
+
+
+def test_the_base_is_what_a_tool_is_chosen_by(
+    registry: RegistryServer, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dockerfile = f"{HEAD}RUN pip install six${{KNOWN:+ --user}}\n"
+    build, _ = told_to_tool("podman", registry, project, monkeypatch, dockerfile)
+    assert build.startswith("build ")
 
 
 def told_to_tool(

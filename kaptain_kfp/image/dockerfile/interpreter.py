@@ -26,6 +26,7 @@ _ARCHIVE = re.compile(r".*\.(?:tar|tar\.\w+|tgz|tbz2?|txz)")
 _PORT = re.compile(r"\d+(?:/(?:tcp|udp|sctp))?")
 _OTHER_IMAGE = re.compile(r"\bfrom=([^,\s]+)")
 _SHELL = ["/bin/sh", "-c"]
+_NOT_PIP = "it does more than pip installing packages that have wheels"
 
 
 class NeedsTool(Exception):
@@ -72,7 +73,8 @@ def base_of(instructions: Sequence[Instruction]) -> str:
     """Returns the image that a Dockerfile begins with.
 
     Raises:
-        NeedsTool: It has several stages, or none that begins with an image.
+        NeedsTool: It has several stages, or none that begins with an image, or there is something
+            in it that can't be followed here whatever the base says.
         ImageBuildException: There is no FROM, or it is written wrongly.
     """
     known = _global_arguments(instructions)
@@ -86,6 +88,8 @@ def base_of(instructions: Sequence[Instruction]) -> str:
         raise invalid(stages[0], "after FROM comes one image")
     if words[0] == "scratch" or stages[0].flags:
         raise NeedsTool(stages[0], "the base isn't named by an image's name alone")
+    for item in instructions:
+        _check(item)
     return words[0]
 
 
@@ -122,13 +126,41 @@ def _global_arguments(instructions: Sequence[Instruction]) -> dict[str, str]:
     return known
 
 
+def _check(item: Instruction) -> None:
+    if item.name not in _STEPS:
+        raise NeedsTool(item, "this instruction isn't among those that can be followed here")
+    if item.heredoc or (item.flags and item.name != "FROM"):
+        raise NeedsTool(item, "its options or following lines can't be followed here")
+    # what a program is called with is the program's own
+    called = item.name in ("CMD", "ENTRYPOINT") or (item.name == "RUN" and item.listed is not None)
+    if not called and _LITERAL.search(item.text):
+        raise NeedsTool(item, "a dollar sign that stands for itself can't be followed here")
+    if item.name == "RUN" and "$" not in item.text and not pip_requirements(_command(item), str):
+        raise NeedsTool(item, _NOT_PIP)
+    for pattern in (item.listed or item.text.split())[:-1]:
+        _check_source(item, pattern)
+
+
+def _check_source(item: Instruction, pattern: str) -> None:
+    if item.name != "ADD":
+        return
+    if "://" in pattern or pattern.startswith("git@"):
+        raise NeedsTool(item, "what it adds isn't among the files that were given")
+    if _ARCHIVE.fullmatch(pattern):
+        raise NeedsTool(item, "archives that are added are unpacked")
+
+
+def _command(item: Instruction) -> str | list[str]:
+    return item.text if item.listed is None else item.listed
+
+
 def interpret(
     instructions: Sequence[Instruction], settings: Mapping[str, Any], context: Context
 ) -> Outcome:
     """Returns what the instructions make of a base.
 
     Args:
-        instructions: Of the Dockerfile.
+        instructions: Of the Dockerfile, for which `base_of` has named the base.
         settings: What containers of the base are started with.
         context: The files that may be copied.
 
@@ -138,7 +170,7 @@ def interpret(
     """
     reader = _Interpreter(settings, context)
     for item in instructions:
-        reader.follow(item)
+        _STEPS[item.name](reader, item)
     reader.check_programs(instructions)
     return reader.outcome
 
@@ -153,23 +185,6 @@ class _Interpreter:
         self._has_command = False
         self._folder = str(settings.get("WorkingDir") or "/")
         self._placed: dict[str, ArchiveFile] = {}
-
-    def follow(self, item: Instruction) -> None:
-        """Follows one instruction."""
-        steps: Mapping[str, Callable[[Instruction], None]] = {
-            **{"FROM": self._from, "ARG": self._arg, "ENV": self._env, "LABEL": self._label},
-            **{"WORKDIR": self._workdir, "USER": self._user, "EXPOSE": self._expose},
-            **{"ENTRYPOINT": self._entrypoint, "CMD": self._cmd},
-            **{"COPY": self._copy, "ADD": self._copy, "RUN": self._run},
-        }
-        step = steps.get(item.name)
-        if step is None:
-            raise NeedsTool(item, "this instruction isn't among those that can be followed here")
-        if item.heredoc or (item.flags and item.name != "FROM"):
-            raise NeedsTool(item, "its options or following lines can't be followed here")
-        if item.name not in ("RUN", "CMD", "ENTRYPOINT") and _LITERAL.search(item.text):
-            raise NeedsTool(item, "a dollar sign that stands for itself can't be followed here")
-        step(item)
 
     def check_programs(self, instructions: Sequence[Instruction]) -> None:
         """Refuses what may start a console script: pip's aren't in the image."""
@@ -240,12 +255,12 @@ class _Interpreter:
         self.outcome.settings["Cmd"] = [*_SHELL, item.text] if listed is None else listed
 
     def _run(self, item: Instruction) -> None:
-        if item.listed is None and _LITERAL.search(item.text):
-            raise NeedsTool(item, "a dollar sign that stands for itself can't be followed here")
-        command = item.listed or self._text(item.text, item)
+        command = _command(item)
+        if isinstance(command, str):
+            command = self._text(command, item)
         lines = pip_requirements(command, self._place_of)
         if not lines:
-            raise NeedsTool(item, "it does more than pip installing packages that have wheels")
+            raise NeedsTool(item, _NOT_PIP)
         self.outcome.requirements += lines
 
     def _place_of(self, path: str) -> str | None:
@@ -260,7 +275,7 @@ class _Interpreter:
         *patterns, target = words
         found: list[ArchiveFile] = []
         for pattern in patterns:
-            self._check_source(item, pattern)
+            _check_source(item, pattern)
             matching = self._context.matching(pattern)
             if not matching:
                 hint = "Give it in files=[...], by its path below base_dir."
@@ -270,14 +285,6 @@ class _Interpreter:
         files = self._targets(found, self._absolute(target), into)
         self._placed |= files
         self.outcome.copies.append(Copy(item, files))
-
-    def _check_source(self, item: Instruction, pattern: str) -> None:
-        if item.name != "ADD":
-            return
-        if "://" in pattern or pattern.startswith("git@"):
-            raise NeedsTool(item, "what it adds isn't among the files that were given")
-        if _ARCHIVE.fullmatch(pattern):
-            raise NeedsTool(item, "archives that are added are unpacked")
 
     def _into(self, item: Instruction, found: Sequence[ArchiveFile], target: str) -> bool:
         """Tells whether files go into the target, which is a folder then."""
@@ -315,3 +322,13 @@ class _Interpreter:
 
     def _text(self, text: str, item: Instruction) -> str:
         return substituted(text, {**self._arguments, **self._environment}, item)
+
+
+_STEPS: Mapping[str, Callable[[_Interpreter, Instruction], None]] = {
+    **{"FROM": _Interpreter._from, "ARG": _Interpreter._arg, "ENV": _Interpreter._env},
+    **{"LABEL": _Interpreter._label, "WORKDIR": _Interpreter._workdir, "USER": _Interpreter._user},
+    **{"EXPOSE": _Interpreter._expose, "ENTRYPOINT": _Interpreter._entrypoint},
+    **{"CMD": _Interpreter._cmd, "COPY": _Interpreter._copy, "ADD": _Interpreter._copy},
+    "RUN": _Interpreter._run,
+}
+"""What can be followed, and how."""

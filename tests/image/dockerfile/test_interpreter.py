@@ -29,7 +29,9 @@ def context(tmp_path: Path) -> Context:
 
 
 def made(context: Context, *lines: str, base: dict[str, Any] | None = None) -> Outcome:
-    return interpret(read("\n".join(["FROM a", *lines])), BASE if base is None else base, context)
+    instructions = read("\n".join(["FROM a", *lines]))
+    assert base_of(instructions) == "a"
+    return interpret(instructions, BASE if base is None else base, context)
 
 
 def places(outcome: Outcome) -> list[dict[str, str]]:
@@ -187,6 +189,22 @@ def test_the_base_is_named() -> None:
 def test_bases_that_need_a_tool(content: str) -> None:
     with pytest.raises(NeedsTool):
         base_of(read(content))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["RUN true", 'RUN ["true"]', "ADD a.tgz /x", "ADD a http://b /x", "SHELL a", "ENV A='$B'"],
+)
+def test_no_base_is_asked_for_what_needs_a_tool_on_any(line: str) -> None:
+    with pytest.raises(NeedsTool, match="line 2"):
+        base_of(read(f"FROM a\n{line}"))
+
+
+@pytest.mark.parametrize(
+    "line", ["RUN $A install b", 'RUN ["pip", "install", "$a"]', "ADD a /b.tgz", "COPY a.tgz /b"]
+)
+def test_what_may_be_followed_on_some_base(line: str) -> None:
+    assert base_of(read(f"FROM a\n{line}")) == "a"
 
 
 @pytest.mark.parametrize("content", ["USER 1\nFROM a", "ARG A=1", "FROM a b"])
