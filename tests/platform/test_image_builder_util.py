@@ -246,6 +246,18 @@ def test_a_tool_checks_the_certificates_of_other_registries(
     assert "--tls-verify=false" in push
 
 
+@pytest.mark.parametrize("name", ["buildah", "podman", "docker"])
+def test_a_tool_builds_what_is_looked_for(
+    registry: RegistryServer, project: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    build, push = told_to_tool(name, registry, project, monkeypatch, f"{HEAD}RUN true\n")
+    words = build.split()
+    assert words[0] == ("bud" if name == "buildah" else "build")
+    assert "--platform=linux/amd64" in words
+    assert ("--provenance=false" in words) is (name == "docker")
+    assert push.startswith("push ") and "--platform" not in push
+
+
 def test_the_base_is_what_a_tool_is_chosen_by(
     registry: RegistryServer, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.builder import Log
 from kaptain_kfp.image.layers.config import LABEL_CHECKSUM
+from kaptain_kfp.image.oci import Platform
 from kaptain_kfp.image.pip_process import run
 
 from .context import Context
@@ -72,12 +73,16 @@ class Tool:
             file.write_text(text, encoding="utf-8")
             before, options = self._login(folder, login)
             trust = self._trust(folder, ca, plain)
-            build = ["bud"] if self.name == "buildah" else ["build"]
+            checked = trust if ours else []
             named = ["-f", str(file), "-t", name, str(place)]
-            self._run(
-                [*before, *build, *options, *(trust if ours else []), *named], place, log, name
-            )
+            self._run([*before, *self._build(), *options, *checked, *named], place, log, name)
             self._run([*before, "push", *options, *trust, name], place, log, name)
+
+    def _build(self) -> list[str]:
+        """Returns the command that builds what is looked for later: one image, for a platform."""
+        build = ["bud" if self.name == "buildah" else "build", f"--platform={Platform()}"]
+        # with its provenance an image is an index
+        return [*build, "--provenance=false"] if self.name == "docker" else build
 
     def _login(self, folder: Path, login: str | None) -> tuple[list[str], list[str]]:
         """Returns the options before the command, and those after it."""
