@@ -16,9 +16,9 @@ from kaptain_kfp.image.layers.config import environment_of
 
 from .context import Context
 from .instructions import Instruction, invalid, split_words, substituted
-from .pip_command import pip_requirements
+from .pip_command import pip_requirements, pip_variables
 
-__all__ = ["Copy", "NeedsTool", "Outcome", "base_of", "interpret", "pulled"]
+__all__ = ["Copy", "Install", "NeedsTool", "Outcome", "base_of", "interpret", "pulled"]
 
 _PROGRAMS = re.compile(r"/.*|\./.*|python(?:3(?:\.\d+)?)?|sh|bash")
 _LITERAL = re.compile(r"'[^']*\$[^']*'|\\\$")
@@ -54,6 +54,19 @@ class Copy:
     files: Mapping[str, ArchiveFile]
 
 
+@dataclass(frozen=True)
+class Install:
+    """What one call of pip installs.
+
+    Attributes:
+        instruction: What asks for it.
+        lines: Of a requirements file.
+    """
+
+    instruction: Instruction
+    lines: tuple[str, ...]
+
+
 @dataclass
 class Outcome:
     """What the instructions make.
@@ -61,12 +74,12 @@ class Outcome:
     Attributes:
         settings: What containers are started with.
         copies: Layers, from the lowest to the topmost.
-        requirements: Lines of a requirements file.
+        installs: What pip installs, in its order.
     """
 
     settings: dict[str, Any]
     copies: list[Copy] = field(default_factory=list)
-    requirements: list[str] = field(default_factory=list)
+    installs: list[Install] = field(default_factory=list)
 
 
 def base_of(instructions: Sequence[Instruction]) -> str:
@@ -188,7 +201,7 @@ class _Interpreter:
 
     def check_programs(self, instructions: Sequence[Instruction]) -> None:
         """Refuses what may start a console script: pip's aren't in the image."""
-        if not self.outcome.requirements:
+        if not self.outcome.installs:
             return
         for item in instructions:
             if item.name in ("CMD", "ENTRYPOINT"):
@@ -258,10 +271,20 @@ class _Interpreter:
         command = _command(item)
         if isinstance(command, str):
             command = self._text(command, item)
-        lines = pip_requirements(command, self._place_of)
-        if not lines:
+        calls = pip_requirements(command, self._place_of)
+        if not calls:
             raise NeedsTool(item, _NOT_PIP)
-        self.outcome.requirements += lines
+        told = self._told_to_pip(item)
+        self.outcome.installs += [Install(item, (*told, *lines)) for lines in calls]
+
+    def _told_to_pip(self, item: Instruction) -> list[str]:
+        """Returns what variables say to pip, which a command may change."""
+        told: list[str] = []
+        for name, lines in pip_variables(self._variables(), self._place_of).items():
+            if lines is None:
+                raise NeedsTool(item, f"{name}, which is set for it, can't be followed here")
+            told += lines
+        return told
 
     def _place_of(self, path: str) -> str | None:
         file = self._placed.get(self._absolute(path))
@@ -321,7 +344,10 @@ class _Interpreter:
         return words
 
     def _text(self, text: str, item: Instruction) -> str:
-        return substituted(text, {**self._arguments, **self._environment}, item)
+        return substituted(text, self._variables(), item)
+
+    def _variables(self) -> dict[str, str]:
+        return {**self._arguments, **self._environment}
 
 
 _STEPS: Mapping[str, Callable[[_Interpreter, Instruction], None]] = {

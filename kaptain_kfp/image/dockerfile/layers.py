@@ -12,12 +12,12 @@ from kaptain_kfp.image.layers.config import with_variables
 from kaptain_kfp.image.layers.packages import requirements_layer
 from kaptain_kfp.image.layers.tar import LayerEntry, LayerPlan
 from kaptain_kfp.image.registry.images import RemoteImage
-from kaptain_kfp.image.requirements import read_requirements
 from kaptain_kfp.image.wheel_target import wheel_target
 from kaptain_kfp.image.wheels import install_wheels
 from kaptain_kfp.logs import get_logger
 
 from .context import Context
+from .installs import check_failure, merged
 from .instructions import Instruction
 from .interpreter import Copy, Outcome, interpret
 
@@ -63,30 +63,26 @@ class DockerfileLayers:
         self._made = interpret(self._instructions, settings, self._context)
         get_logger().info("%s: layers are enough, no container engine is needed.", self._name)
         copies = [_layer(copy) for copy in self._made.copies]
-        return [self._installed(base, folder), *copies] if self._made.requirements else copies
+        return [self._installed(base, folder), *copies] if self._made.installs else copies
 
     def settle(self, settings: dict[str, Any]) -> None:
         """Puts what containers are started with in place of what they are by the base."""
         settings.clear()
         settings.update(self._made.settings)
-        if self._made.requirements:
+        if self._made.installs:
             settings["Env"] = with_variables(settings.get("Env"), {})
 
     def _installed(self, base: RemoteImage, folder: Path) -> LayerPlan:
-        listed = folder / "dockerfile-requirements.txt"
-        listed.write_text("\n".join(self._made.requirements) + "\n", encoding="utf-8")
-        local = read_requirements(listed).local
-        if local:
-            raise ImageBuildException(
-                f"The requirement {local[0].path} is a path, which is another one in the image.",
-                resource=local[0].path,
-                reason="RequirementsFailed",
-                hint="Name a released version in the requirements file.",
-            )
+        installs = self._made.installs
+        listed = merged(installs, folder)
         target = wheel_target(base.config, base.platform)
         self._log(f"Installing what the Dockerfile does, for Python {target.version}.")
         place = folder / "installed"
-        done = install_wheels(listed, self._context.base, target, place, self._log)
+        try:
+            done = install_wheels(listed, self._context.base, target, place, self._log)
+        except ImageBuildException as error:
+            check_failure(installs, error)
+            raise
         return requirements_layer(done.packages)
 
 

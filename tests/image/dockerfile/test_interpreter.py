@@ -133,7 +133,40 @@ def test_requirements_come_from_where_they_were_copied(context: Context) -> None
         "RUN pip install -r reqs.txt six==$SIX",
         'CMD ["python", "-m", "app"]',
     )
-    assert outcome.requirements == [f"-r {context.base / 'requirements.txt'}", "six==1.16"]
+    assert asked(outcome) == [[f"-r {context.base / 'requirements.txt'}", "six==1.16"]]
+
+
+def asked(outcome: Outcome) -> list[list[str]]:
+    return [list(install.lines) for install in outcome.installs]
+
+
+def test_variables_are_told_to_pip_from_where_they_are_set(context: Context) -> None:
+    outcome = made(
+        context,
+        "RUN pip install before",
+        "ARG PIP_INDEX_URL=https://a/simple",
+        "ENV PIP_NO_CACHE_DIR=1 PIP_TRUSTED_HOST=a",
+        "COPY requirements.txt /c.txt",
+        "ARG PIP_CONSTRAINT=/c.txt",
+        "RUN pip install one && pip install two",
+        base={"Env": ["PIP_EXTRA_INDEX_URL=https://b"]},
+    )
+    told = [
+        "-i https://a/simple",
+        f"-c {context.base / 'requirements.txt'}",
+        "--extra-index-url https://b",
+        "--trusted-host a",
+    ]
+    assert asked(outcome) == [
+        ["--extra-index-url https://b", "before"],
+        [*told, "one"],
+        [*told, "two"],
+    ]
+
+
+def test_a_variable_that_nothing_stands_for(context: Context) -> None:
+    with pytest.raises(NeedsTool, match="line 3: RUN pip install a: PIP_TARGET, which is set"):
+        made(context, "ENV PIP_TARGET=/opt/mine", "RUN pip install a")
 
 
 @pytest.mark.parametrize(
