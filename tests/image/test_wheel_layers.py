@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,52 @@ def test_they_are_installed_anew_for_another_base(
     project.layers(python_version="3.12")
     assert project.installed
     project.layers(exclude=("first",))
+    assert project.installed
+
+
+def test_they_are_installed_anew_from_another_index_by_a_python_without_pip(
+    project: Project, make_wheel: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(project.root / "bare")
+    monkeypatch.setattr(sys, "executable", str(project.root / "bare" / "bin" / "python"))
+    make_wheel(project.root / "wheels", "first")
+    make_wheel(project.root / "others", "first", "2.0")
+    project.require("first\n")
+    first = project.layers()[0]
+    assert project.layers()[0] == first
+    assert not project.installed
+    monkeypatch.setenv("PIP_FIND_LINKS", str(project.root / "others"))
+    assert project.layers()[0] != first
+    assert project.installed
+
+
+def test_settings_that_pip_cannot_read(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project.root / "pip.conf").write_text("no setting\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(project.root / "pip.conf"))
+    project.require("first\n")
+    with pytest.raises(ImageBuildException) as caught:
+        project.layers()
+    assert "pip.conf" in (caught.value.log_tail or "")
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_they_are_installed_anew_where_pip_is_constrained(
+    project: Project, make_wheel: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    for version in ("1.0", "2.0"):
+        make_wheel(project.root / "wheels", "first", version)
+    project.require("first\n")
+    first = project.layers()[0]
+    constraints = project.root / "constraints.txt"
+    monkeypatch.setenv("PIP_CONSTRAINT", f"{scheme}{constraints}")
+    constraints.write_text("first<2\n")
+    second = project.layers()[0]
+    assert second != first
+    constraints.write_text("# of old\nfirst <2\n")
+    assert project.layers()[0] == second
+    assert not project.installed
+    constraints.write_text("first<3\n")
+    project.layers()
     assert project.installed
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +16,22 @@ from packaging.utils import canonicalize_name
 from kaptain_kfp.image.oci import Platform, canonical_json
 from kaptain_kfp.image.requirements import LocalProject, Requirements
 
-__all__ = ["index_settings", "index_variables", "local_digests", "movable", "requirements_key"]
+__all__ = [
+    "constraint_settings",
+    "index_settings",
+    "index_variables",
+    "local_digests",
+    "movable",
+    "requirements_key",
+]
 
 _FORMAT = 1
 """Goes up when the same requirements give another layer, so that none of old is taken."""
 _INDEX_OPTIONS = frozenset(
     {"index-url", "extra-index-url", "find-links", "no-index", "pre", "prefer-binary"}
 )
-_SETTING = re.compile(r"(?P<section>[\w:-]+)\.(?P<name>[\w-]+)='(?P<value>.*)'")
+_SETTING = re.compile(r"(?P<section>[\w:-]+)\.(?P<name>[\w-]+)=(?P<value>'.*'|\".*\")")
+_CONSTRAINED = frozenset({"global", "install", "wheel", ":env:"})
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _FOLDER = "--find-links /"
 
@@ -77,12 +86,32 @@ def index_settings(listed: Iterable[str]) -> dict[str, str]:
     Args:
         listed: The lines that ``pip config list`` prints.
     """
-    found: dict[str, str] = {}
+    return {
+        f"{section}.{name}": _CREDENTIALS.sub("", value)
+        for section, name, value in _settings(listed)
+        if name in _INDEX_OPTIONS
+    }
+
+
+def constraint_settings(listed: Iterable[str]) -> list[str]:
+    """Returns the files and URLs that pip keeps versions to, whoever installs.
+
+    Args:
+        listed: The lines that ``pip config list`` prints.
+    """
+    return [
+        place
+        for section, name, value in _settings(listed)
+        if name == "constraint" and section in _CONSTRAINED
+        for place in value.split()
+    ]
+
+
+def _settings(listed: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Yields section, name and value of each setting of pip."""
     for line in listed:
-        match = _SETTING.fullmatch(line.strip())
-        if match and match["name"] in _INDEX_OPTIONS:
-            found[f"{match['section']}.{match['name']}"] = _CREDENTIALS.sub("", match["value"])
-    return found
+        if match := _SETTING.fullmatch(line.strip()):
+            yield match["section"], match["name"], str(ast.literal_eval(match["value"]))
 
 
 def index_variables(environment: Mapping[str, str], log: Callable[[str], None]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaptain_kfp.image.layers.cache import (
+    constraint_settings,
     index_settings,
     index_variables,
     local_digests,
@@ -110,6 +111,8 @@ def test_the_indexes_that_pip_itself_tells(tmp_path: Path) -> None:
     config = tmp_path / "pip.conf"
     config.write_text(
         "[global]\nindex-url = https://me:s3cret@example.com/simple\ntimeout = 7\n"
+        "constraint =\n    /c.txt\n    https://example.com/it's.txt\n"
+        "[download]\nconstraint = d.txt\n"
         "[install]\nfind-links =\n    /wheels\n    https://x:y@example.com/w\n"
     )
     done = subprocess.run(
@@ -131,6 +134,9 @@ def test_the_indexes_that_pip_itself_tells(tmp_path: Path) -> None:
     assert "https://example.com/w" in found["install.find-links"]
     assert not any("timeout" in name for name in found)
     assert "s3cret" not in str(found)
+    places = constraint_settings(done.stdout.splitlines())
+    assert {"/c.txt", "https://example.com/it's.txt"} <= set(places)
+    assert "d.txt" not in places
 
 
 def test_the_base_image_is_told_of_indexes_but_of_no_password() -> None:
