@@ -150,7 +150,7 @@ def _check(item: Instruction) -> None:
         raise NeedsTool(item, "a dollar sign that stands for itself can't be followed here")
     if item.name == "RUN" and "$" not in item.text and not pip_requirements(_command(item), str):
         raise NeedsTool(item, _NOT_PIP)
-    for pattern in (item.listed or item.text.split())[:-1]:
+    for pattern in _words(item)[:-1]:
         _check_source(item, pattern)
 
 
@@ -161,6 +161,15 @@ def _check_source(item: Instruction, pattern: str) -> None:
         raise NeedsTool(item, "what it adds isn't among the files that were given")
     if _ARCHIVE.fullmatch(pattern):
         raise NeedsTool(item, "archives that are added are unpacked")
+
+
+def _words(item: Instruction) -> list[str]:
+    return item.text.split() if item.listed is None else item.listed
+
+
+def _program(item: Instruction) -> list[str]:
+    # [] is a list, too: nothing is run, whatever the base runs
+    return [*_SHELL, item.text] if item.listed is None else item.listed
 
 
 def _command(item: Instruction) -> str | list[str]:
@@ -205,7 +214,7 @@ class _Interpreter:
             return
         for item in instructions:
             if item.name in ("CMD", "ENTRYPOINT"):
-                words = item.listed or item.text.split()
+                words = _words(item)
                 if words and not words[0].startswith("-") and not _PROGRAMS.fullmatch(words[0]):
                     raise NeedsTool(item, f"{words[0]!r} may be a script that pip installs")
 
@@ -258,14 +267,13 @@ class _Interpreter:
         self.outcome.settings["ExposedPorts"] = ports
 
     def _entrypoint(self, item: Instruction) -> None:
-        self.outcome.settings["Entrypoint"] = item.listed or [*_SHELL, item.text]
+        self.outcome.settings["Entrypoint"] = _program(item)
         if not self._has_command:
             self.outcome.settings.pop("Cmd", None)  # it was for the base's own
 
     def _cmd(self, item: Instruction) -> None:
         self._has_command = True
-        listed = item.listed
-        self.outcome.settings["Cmd"] = [*_SHELL, item.text] if listed is None else listed
+        self.outcome.settings["Cmd"] = _program(item)
 
     def _run(self, item: Instruction) -> None:
         command = _command(item)

@@ -74,6 +74,9 @@ def test_settings(context: Context) -> None:
         (['CMD ["x"]', 'ENTRYPOINT ["y"]'], ["y"], ["x"]),
         (["CMD x > y"], ["/own"], ["/bin/sh", "-c", "x > y"]),
         (["CMD []"], ["/own"], []),
+        (["ENTRYPOINT []"], [], None),
+        (['CMD ["x"]', "ENTRYPOINT []"], [], ["x"]),
+        (["RUN pip install a", "ENTRYPOINT []", "CMD []"], [], []),
     ],
 )
 def test_what_is_run(
