@@ -235,12 +235,27 @@ def test_layers_of_the_last_build_that_are_gone(
     requirements = plan("opt/kaptain/site-packages/a.py", b"A = 1")
     build(recipe(target, base, more=[requirements]))
     lost = build.client.image(target).manifest.layers[1]
-    path = f"{registry.endpoint}/v2/{target.repository}/blobs/{lost.digest}"
-    answer = urllib3.PoolManager().request("DELETE", path, headers={"Connection": "close"})
-    assert answer.status == 202
+    lose(registry, target, lost.digest)
     assert build(recipe(target, base, code=b"print(2)", more=[requirements])).built
     assert any("has lost layers of the last build" in line for line in build.said)
     assert build.client.has_blob(target, lost.digest)
+
+
+def lose(registry: RegistryServer, ref: ImageReference, digest: str) -> None:
+    path = f"{registry.endpoint}/v2/{ref.repository}/blobs/{digest}"
+    answer = urllib3.PoolManager().request("DELETE", path, headers={"Connection": "close"})
+    assert answer.status == 202
+
+
+def test_an_image_whose_configuration_is_gone_is_built_anew(
+    build: Builds, base: ImageReference, target: ImageReference, registry: RegistryServer
+) -> None:
+    build(recipe(target, base))
+    lost = build.client.image(target).manifest.config
+    lose(registry, target, lost.digest)
+    assert build.client.find(target) is None
+    assert build(recipe(target, base)).built
+    assert build.client.image(target).manifest.config == lost
 
 
 def test_the_base_is_mounted(

@@ -154,7 +154,8 @@ class RegistryClient:
         """Returns the single image under a name that we may push to, None where there is none.
 
         It costs two requests, one more for a password and two more for a token, which the push
-        that may follow needs as well. What is there for several platforms isn't ours: None.
+        that may follow needs as well. What is there for several platforms isn't ours: None. Nor is
+        an image there whose configuration was cleaned up under its manifest.
 
         Raises:
             RegistryError: The registry refused, or can't be reached.
@@ -162,12 +163,12 @@ class RegistryClient:
         scopes = _push(ref)
         try:
             content, descriptor = self._raw_manifest(ref, scopes)
+            if descriptor.media_type not in [family.manifest for family in Family]:
+                return None
+            manifest = parse_manifest(ref, content, descriptor)
+            config = self._config(ref, manifest, scopes)
         except ImageNotFoundError:
             return None
-        if descriptor.media_type not in [family.manifest for family in Family]:
-            return None
-        manifest = parse_manifest(ref, content, descriptor)
-        config = self._config(ref, manifest, scopes)
         return RemoteImage(ref.at(descriptor.digest), descriptor.digest, manifest, config)
 
     def has_blob(self, ref: ImageReference, digest: str) -> bool:
