@@ -87,7 +87,7 @@ class WheelLayers:
         key = self._key(python, base, target, moved, local)
         kept = self._find(key, base.manifest.family) or self.cache.layer(
             key,
-            lambda _, thrown: self._install(listed, target, thrown / "installed", python),
+            lambda thrown: self._install(listed, target, thrown / "installed", python),
             compression=self.compression,
         )
         return [kept, helpers_layer(), code_layer(self.sources, self.digests)]
