@@ -20,7 +20,7 @@ from packaging.specifiers import SpecifierSet
 from kaptain_kfp.config import Target, resolve_component_image
 from kaptain_kfp.local.client import supervised
 from kaptain_kfp.local.database import NEWEST_SCHEMA
-from kaptain_kfp.local.devices import gpus_of_machine
+from kaptain_kfp.local.devices import DriverSilent, gpus_of_machine
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.model.workplace import Workplace
 from kaptain_kfp.version import __version__
@@ -171,7 +171,11 @@ def supervisor(home: Home) -> list[Check]:
 
 def gpus() -> list[Check]:
     """Says which devices jobs on this machine may have."""
-    found = gpus_of_machine(os.environ)
+    try:
+        found = gpus_of_machine(os.environ)
+    except DriverSilent as why:
+        remedy = "Jobs that ask for GPUs wait: run nvidia-smi, or set CUDA_VISIBLE_DEVICES."
+        return warning("gpus", str(why), remedy)
     return ok("gpus", f"{len(found)}: {', '.join(found)}" if found else "none on this machine")
 
 

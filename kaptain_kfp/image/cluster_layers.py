@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.builder import NewLayer
 from kaptain_kfp.image.cluster_install import InstallRequest
-from kaptain_kfp.image.layers.cache import index_variables, local_digests, requirements_key
+from kaptain_kfp.image.layers.cache import (
+    index_variables,
+    local_digests,
+    movable,
+    requirements_key,
+)
 from kaptain_kfp.image.layers.code import code_layer
 from kaptain_kfp.image.layers.helpers import helpers_layer
 from kaptain_kfp.image.layers.tar import Layer
@@ -20,12 +25,7 @@ from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference
 from kaptain_kfp.image.registry_cache import find_kept
-from kaptain_kfp.image.requirements import (
-    LocalProject,
-    Requirements,
-    has_requirements,
-    read_requirements,
-)
+from kaptain_kfp.image.requirements import Requirements, has_requirements, read_requirements
 from kaptain_kfp.image.sources import Sources
 from kaptain_kfp.specs import SourceSpec
 
@@ -69,13 +69,15 @@ class ClusterLayers:
         listed = self.code / self.sources.requirements if self.sources.requirements else None
         if listed is None or not has_requirements(listed):
             return [helpers_layer(), code]
-        request = self._request(base, _relative(read_requirements(listed), self.code))
+        asked = movable(read_requirements(listed), self.code)
+        request = self._request(base, asked, local_digests(asked, digests))
         return [self._installed(request, base), helpers_layer(), code]
 
-    def _request(self, base: RemoteImage, asked: Requirements) -> InstallRequest:
+    def _request(
+        self, base: RemoteImage, asked: Requirements, local: Mapping[str, str]
+    ) -> InstallRequest:
         index = index_variables(os.environ, self.log)
         digest = base.reference.digest or base.resolved
-        local = local_digests(asked, self.spec)
         return InstallRequest(
             base=str(base.reference),
             target=str(self.target),
@@ -100,17 +102,3 @@ class ClusterLayers:
                 hint="Something cleans up there: build again.",
             )
         return pushed
-
-
-def _relative(asked: Requirements, code: Path) -> Requirements:
-    """Names folders of wheels by their paths in the code folder, which is another one each time.
-
-    What lies in them decides what is installed, as it does for projects that are named by a path.
-    """
-    above = f"--find-links {code.absolute()}/"
-    folders = (line.removeprefix(above) for line in asked.options if line.startswith(above))
-    return replace(
-        asked,
-        options=tuple(line.replace(above, "--find-links ") for line in asked.options),
-        local=(*asked.local, *map(LocalProject, folders)),
-    )

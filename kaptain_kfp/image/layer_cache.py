@@ -34,14 +34,12 @@ class KeptLayer:
         layer: Its digests.
         blob: The file that holds it.
         compression: How it is packed.
-        folder: Where it lies, with what else belongs to it.
     """
 
     key: str
     layer: Layer
     blob: Path
     compression: Compression
-    folder: Path
 
     def of(self, family: Family) -> Layer:
         """Returns it as a layer of an image of that family.
@@ -85,7 +83,7 @@ class LayerCache:
     def layer(
         self,
         key: str,
-        make: Callable[[Path, Path], LayerPlan],
+        make: Callable[[Path], LayerPlan],
         *,
         compression: Compression = Compression.GZIP,
     ) -> KeptLayer:
@@ -93,8 +91,7 @@ class LayerCache:
 
         Args:
             key: Stands for everything that decides what is in it.
-            make: Returns what goes in. It gets a folder that is kept with the layer, and one that
-                is removed once it is packed.
+            make: Returns what goes in. It gets a folder that is removed once it is packed.
             compression: How it is packed.
 
         Raises:
@@ -115,16 +112,14 @@ class LayerCache:
     def _folder(self, key: str, compression: Compression) -> Path:
         return self._root / f"{key}-{compression.value}"
 
-    def _make(
-        self, key: str, make: Callable[[Path, Path], LayerPlan], compression: Compression
-    ) -> None:
+    def _make(self, key: str, make: Callable[[Path], LayerPlan], compression: Compression) -> None:
         folder = self._folder(key, compression)
         self._root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=self._root) as scratch:
             kept, thrown = Path(scratch) / "kept", Path(scratch) / "thrown"
             kept.mkdir()
             thrown.mkdir()
-            plan = make(kept, thrown)
+            plan = make(thrown)
             with (kept / _BLOB).open("wb") as stream:
                 layer = write_layer(plan, stream, compression=compression)
             (kept / _CARD).write_text(json.dumps(asdict(layer)), encoding="utf-8")
@@ -160,7 +155,7 @@ def _read(folder: Path, key: str, compression: Compression) -> KeptLayer | None:
             return None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return KeptLayer(key, layer, folder / _BLOB, compression, folder)
+    return KeptLayer(key, layer, folder / _BLOB, compression)
 
 
 def _unusable(root: Path, error: OSError) -> ImageBuildException:

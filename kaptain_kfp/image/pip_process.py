@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+import venv
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -12,7 +14,17 @@ from pathlib import Path
 
 from kaptain_kfp.exceptions import ImageBuildException
 
-__all__ = ["QUIET", "Log", "culprit", "failure", "has_pip", "mask", "missing", "run"]
+__all__ = [
+    "QUIET",
+    "Log",
+    "culprit",
+    "failure",
+    "has_pip",
+    "mask",
+    "missing",
+    "python_with_pip",
+    "run",
+]
 
 Log = Callable[[str], None]
 
@@ -46,6 +58,31 @@ _MISLEADING = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PYTHONHOME")
 def has_pip(python: Path, folder: Path, keep_open: tuple[int, ...] = ()) -> bool:
     """Says whether an interpreter has pip."""
     return run([str(python), "-c", "import pip"], folder, lambda _: None, keep_open)[0] == 0
+
+
+def python_with_pip(scratch: Path, folder: Path) -> Path:
+    """Returns an interpreter like this one that has pip: this one, or one that is made for it.
+
+    Args:
+        scratch: Where it is made; it lasts as long as that folder.
+        folder: Where it is started.
+
+    Raises:
+        ImageBuildException: It can't be made.
+    """
+    here = Path(sys.executable)
+    if has_pip(here, folder):
+        return here
+    try:
+        venv.EnvBuilder(with_pip=True, symlinks=True).create(scratch / "pip")
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ImageBuildException(
+            f"{here} has no pip, and none can be unpacked in {scratch}: {error}.",
+            resource=str(here),
+            reason="RequirementsFailed",
+            hint=f"Check the space and the permissions there, or install pip for {here}.",
+        ) from error
+    return scratch / "pip" / "bin" / "python"
 
 
 def run(

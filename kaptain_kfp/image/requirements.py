@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.pip_process import mask
 
-__all__ = ["LocalProject", "Requirements", "has_requirements", "read_requirements"]
+__all__ = [
+    "LocalProject",
+    "Requirements",
+    "has_requirements",
+    "read_constraints",
+    "read_requirements",
+]
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _INCLUDE = re.compile(r"(?:-r|--requirement)(?:\s*=\s*|\s*)(?P<file>\S.*)")
@@ -79,6 +85,26 @@ def read_requirements(file: Path) -> Requirements:
         local=tuple(reader.local),
         version_controlled=tuple(reader.version_controlled),
     )
+
+
+def read_constraints(places: Iterable[str], folder: Path) -> tuple[str, ...]:
+    """Returns what files of constraints say; in place of one that can't be read, its name.
+
+    Args:
+        places: Files, or URLs, which nobody reads here.
+        folder: What paths are relative to.
+    """
+    found: list[str] = []
+    for place in places:
+        path = _of_url(place)
+        try:
+            said = read_requirements(folder / path)
+        except ImageBuildException:  # if it is asked, pip will tell
+            found.append(place)
+        else:
+            paths = (project.path for project in said.local)
+            found += [*said.lines, *said.constraints, *said.options, *paths]
+    return tuple(found)
 
 
 class _Reader:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kaptain_kfp.image.builder import NewLayer
 from kaptain_kfp.image.layer_cache import KeptLayer, LayerCache
-from kaptain_kfp.image.layers.cache import index_settings, requirements_key
+from kaptain_kfp.image.layers.cache import (
+    constraint_settings,
+    index_settings,
+    local_digests,
+    movable,
+    requirements_key,
+)
 from kaptain_kfp.image.layers.code import code_layer
 from kaptain_kfp.image.layers.helpers import helpers_layer
 from kaptain_kfp.image.layers.packages import requirements_layer
 from kaptain_kfp.image.layers.packing import Compression
 from kaptain_kfp.image.layers.tar import Layer, LayerPlan
 from kaptain_kfp.image.oci import Family
-from kaptain_kfp.image.pip_process import QUIET, Log, run
+from kaptain_kfp.image.pip_process import Log, failure, python_with_pip, run
 from kaptain_kfp.image.registry.images import RemoteImage
-from kaptain_kfp.image.requirements import Requirements, has_requirements, read_requirements
+from kaptain_kfp.image.requirements import (
+    Requirements,
+    has_requirements,
+    read_constraints,
+    read_requirements,
+)
 from kaptain_kfp.image.sources import Sources
 from kaptain_kfp.image.wheel_target import WheelTarget, wheel_target
 from kaptain_kfp.image.wheels import install_wheels
@@ -65,15 +75,19 @@ class WheelLayers:
             return [helpers_layer(), code_layer(self.sources, self.digests)]
         asked = read_requirements(listed)
         target = wheel_target(base.config, base.platform, self.python_version)
-        if asked.local:
-            # what lies at these paths may be anything, so nothing of it is kept
+        moved = movable(asked, self.code)
+        local = local_digests(moved, self.digests)
+        if asked.local or len(local) < len({project.path for project in moved.local}):
+            # projects go with the code; folders that are no part of it may hold anything by the
+            # next time, so nothing that came from there is kept
             installed = self._install(listed, target, scratch / "installed")
             code = code_layer(self.sources, self.digests, packages=scratch / "installed" / "local")
             return [installed, helpers_layer(), code]
-        key = self._key(base, asked)
+        python = python_with_pip(scratch, self.code)
+        key = self._key(python, base, target, moved, local)
         kept = self._find(key, base.manifest.family) or self.cache.layer(
             key,
-            lambda _, thrown: self._install(listed, target, thrown / "installed"),
+            lambda thrown: self._install(listed, target, thrown / "installed", python),
             compression=self.compression,
         )
         return [kept, helpers_layer(), code_layer(self.sources, self.digests)]
@@ -85,21 +99,34 @@ class WheelLayers:
         wanted = self.compression.media_type(family)
         return pushed if pushed and pushed.descriptor.media_type == wanted else None
 
-    def _install(self, listed: Path, target: WheelTarget, folder: Path) -> LayerPlan:
+    def _install(
+        self, listed: Path, target: WheelTarget, folder: Path, python: Path | None = None
+    ) -> LayerPlan:
         self.log(f"Installing {listed.name} for Python {target.version} on {target.machine}.")
-        done = install_wheels(listed, self.code, target, folder, self.log, exclude=self.exclude)
+        done = install_wheels(
+            listed, self.code, target, folder, self.log, exclude=self.exclude, python=python
+        )
         return requirements_layer(done.packages)
 
-    def _key(self, base: RemoteImage, asked: Requirements) -> str:
+    def _key(
+        self,
+        python: Path,
+        base: RemoteImage,
+        target: WheelTarget,
+        asked: Requirements,
+        local: Mapping[str, str],
+    ) -> str:
         said: list[str] = []
-        # where pip can't tell, its installation will
-        run([sys.executable, "-m", "pip", *QUIET, "config", "list"], self.code, said.append)
-        target = wheel_target(base.config, base.platform, self.python_version)
+        returned, tail = run([str(python), "-m", "pip", "config", "list"], self.code, said.append)
+        if returned:
+            raise failure(str(self.sources.requirements), tail)
+        further = read_constraints(constraint_settings(said), self.code)
         return requirements_key(
             base.reference.digest or base.resolved,
             base.platform,
             target.version,
-            asked,
+            replace(asked, constraints=(*asked.constraints, *further)),
             index_settings(said),
+            local_digests=local,
             exclude=self.exclude,
         )

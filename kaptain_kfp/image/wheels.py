@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
-import venv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from kaptain_kfp.exceptions import ImageBuildException
-from kaptain_kfp.image.pip_process import QUIET, Log, failure, has_pip, mask, missing, run
+from kaptain_kfp.image.pip_process import QUIET, Log, failure, mask, missing, python_with_pip, run
 from kaptain_kfp.image.requirements import LocalProject, Requirements, read_requirements
 from kaptain_kfp.image.resolution import Resolution, parse_report
 from kaptain_kfp.image.walk import locate
@@ -83,6 +81,7 @@ def install_wheels(
     log: Log,
     *,
     exclude: Iterable[str] = (),
+    python: Path | None = None,
 ) -> Installed:
     """Installs what a requirements file lists, for an interpreter that isn't here.
 
@@ -97,6 +96,7 @@ def install_wheels(
         log: Gets the lines of pip's output without credentials, and warnings.
         exclude: Names of packages that the base image has already: they, and what only they need,
             are neither downloaded nor installed.
+        python: An interpreter that has pip; by default that of `python_with_pip`.
 
     Raises:
         ImageBuildException: A requirement doesn't exist, has no wheel that fits, can't be had
@@ -106,13 +106,13 @@ def install_wheels(
     asked = read_requirements(requirements)
     _refuse_clones(asked, requirements.name)
     try:
-        return _install_wheels(requirements, asked, code, target, folder, log, exclude)
+        return _install_wheels(requirements, asked, code, target, folder, log, exclude, python)
     except (OSError, subprocess.CalledProcessError) as error:
         raise ImageBuildException(
             f"{requirements.name} can't be installed in {folder.parent}: {error}.",
             resource=requirements.name,
             reason="RequirementsFailed",
-            hint=f"Check the space and the permissions there, and that {sys.executable} has pip.",
+            hint="Check the space and the permissions there, then build again.",
         ) from error
 
 
@@ -130,11 +130,13 @@ def _install_wheels(
     folder: Path,
     log: Log,
     exclude: Iterable[str],
+    python: Path | None,
 ) -> Installed:
     left_out = frozenset(canonicalize_name(name) for name in exclude)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".wheels-", dir=folder.parent) as scratch:
-        work = _Work(Path(scratch), code, requirements.name, target, log)
+        python = python or python_with_pip(Path(scratch), code)
+        work = _Work(Path(scratch), code, requirements.name, target, log, python)
         local = work.build_local(asked.local)
         everything = work.resolve(asked, local)
         for name in sorted(left_out - set(everything.versions)):
@@ -158,7 +160,9 @@ def _install_wheels(
 class _Work:
     """The steps of one installation, in a folder for what they leave behind."""
 
-    def __init__(self, scratch: Path, code: Path, name: str, target: WheelTarget, log: Log) -> None:
+    def __init__(
+        self, scratch: Path, code: Path, name: str, target: WheelTarget, log: Log, python: Path
+    ) -> None:
         self._scratch = scratch
         self._code = code
         self._name = name
@@ -166,7 +170,7 @@ class _Work:
         self._log = log
         self._built = scratch / "built"
         self._built.mkdir()
-        self._python = _with_pip(scratch, code)
+        self._python = python
 
     def build_local(self, projects: Sequence[LocalProject]) -> list[str]:
         """Returns lines that ask for the wheels of what lies at these paths."""
@@ -289,15 +293,6 @@ class _Work:
             hint=f"Ask for a version that has one, or {_CLUSTER}.",
             log_tail="\n".join(tail) or None,
         )
-
-
-def _with_pip(scratch: Path, code: Path) -> Path:
-    """Returns an interpreter that has pip: this one, or one that is made for it."""
-    here = Path(sys.executable)
-    if has_pip(here, code):
-        return here
-    venv.EnvBuilder(with_pip=True, symlinks=True).create(scratch / "pip")
-    return scratch / "pip" / "bin" / "python"
 
 
 def _refuse_clones(asked: Requirements, name: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import platform
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,9 +12,17 @@ from kaptain_kfp.exceptions import ModelValidationException
 from kaptain_kfp.manifests.names import GPU_RESOURCE
 
 from . import devices
+from .backoff import Backoff
 from .controllers import Manifest
 
 __all__ = ["NODE_NAME", "NoRoom", "Node", "Rejected"]
+
+_LONGEST_PAUSE = 60.0
+_SILENT = (
+    f"0/1 nodes are available: 1 Unknown {GPU_RESOURCE}: nvidia-smi doesn't tell which devices "
+    "there are."
+)
+_LOG = logging.getLogger("kaptain-supervisor")
 
 NODE_NAME = platform.node() or "localhost"
 
@@ -26,7 +36,16 @@ class Rejected(Exception):
 
 
 class NoRoom(Exception):
-    """The pod asks for what others have now."""
+    """The pod asks for what others have now, or what nobody knows of at the moment.
+
+    Args:
+        message: What to tell of it.
+        again: Seconds until it may be there without the end of another pod.
+    """
+
+    def __init__(self, message: str, again: float | None = None) -> None:
+        super().__init__(message)
+        self.again = again
 
 
 class Node:
@@ -34,11 +53,14 @@ class Node:
 
     Args:
         environment: The machine's environment.
+        pause: Seconds for which a driver that fails isn't asked again; more each time.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, pause: float = 1.0) -> None:
         self._environment = environment
         self._gpus: tuple[str, ...] | None = None
+        self._backoff = Backoff(pause, _LONGEST_PAUSE)
+        self._ask_at = 0.0
 
     def binding_of(self, pod: Manifest, others: Iterable[Manifest]) -> dict[str, Any]:
         """Returns the patch by which a pod gets this machine, and the devices that it asks for.
@@ -72,6 +94,16 @@ class Node:
         return {"metadata": metadata, "spec": {"nodeName": NODE_NAME}}
 
     def _present(self) -> tuple[str, ...]:
+        """Returns the devices of the machine; only an answer is remembered."""
         if self._gpus is None:
-            self._gpus = devices.gpus_of_machine(self._environment)
+            if (pause := self._ask_at - time.monotonic()) > 0:
+                raise NoRoom(_SILENT, pause)
+            try:
+                self._gpus = devices.gpus_of_machine(self._environment)
+            except devices.DriverSilent as why:
+                # a driver that hangs would hold up all pods each time
+                pause = self._backoff.failed(_SILENT)
+                self._ask_at = time.monotonic() + pause
+                _LOG.warning("%s; again in %g s", why, pause)
+                raise NoRoom(_SILENT, pause) from why
         return self._gpus

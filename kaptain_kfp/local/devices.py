@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,7 +12,14 @@ from kaptain_kfp import quantities
 from kaptain_kfp.exceptions import ModelValidationException
 from kaptain_kfp.manifests.names import GPU_RESOURCE
 
-__all__ = ["VISIBLE_VARIABLE", "assigned", "gpus_of_machine", "note_of", "wanted"]
+__all__ = [
+    "VISIBLE_VARIABLE",
+    "DriverSilent",
+    "assigned",
+    "gpus_of_machine",
+    "note_of",
+    "wanted",
+]
 
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
 """By it a process is given its devices; set for the machine, it says which there are for us."""
@@ -19,8 +28,13 @@ _NOTE = "kaptain-kfp/devices"
 """The annotation by which a pod has its devices, also for the next supervisor."""
 
 _NONE = ("", "-1", "NoDevFiles")
-_QUERY = ("nvidia-smi", "--query-gpu=index", "--format=csv,noheader")
+_DRIVER = "nvidia-smi"
+_QUERY = ("--query-gpu=index", "--format=csv,noheader")
 _QUERY_SECONDS = 30.0
+
+
+class DriverSilent(Exception):
+    """The driver is here, and doesn't tell which devices there are: nobody knows at the moment."""
 
 
 def gpus_of_machine(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -30,6 +44,9 @@ def gpus_of_machine(environment: Mapping[str, str]) -> tuple[str, ...]:
 
     Args:
         environment: The machine's environment.
+
+    Raises:
+        DriverSilent: `nvidia-smi` is here, but failed or didn't answer.
     """
     told = environment.get(VISIBLE_VARIABLE)
     if told is not None:
@@ -37,17 +54,27 @@ def gpus_of_machine(environment: Mapping[str, str]) -> tuple[str, ...]:
         # CUDA itself ignores what follows such a word.
         end = next((place for place, word in enumerate(named) if word in _NONE), len(named))
         return tuple(dict.fromkeys(named[:end]))
+    driver = shutil.which(_DRIVER, path=environment.get("PATH", os.defpath))
+    return _asked(driver, environment) if driver else ()
+
+
+def _asked(driver: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     try:
         listed = subprocess.run(
-            _QUERY,
+            [driver, *_QUERY],
             capture_output=True,
             text=True,
             check=True,
             timeout=_QUERY_SECONDS,
             env=dict(environment),
         )
-    except (OSError, subprocess.SubprocessError):  # no driver here
-        return ()
+    except subprocess.CalledProcessError as error:
+        said = (error.stdout + error.stderr).strip() or "nothing"
+        raise DriverSilent(f"{_DRIVER} ended with {error.returncode} and said: {said}") from error
+    except subprocess.TimeoutExpired as error:
+        raise DriverSilent(f"{_DRIVER} didn't answer within {error.timeout:g} s") from error
+    except OSError as error:
+        raise DriverSilent(f"{_DRIVER} can't be run: {error.strerror}") from error
     return tuple(line.strip() for line in listed.stdout.splitlines() if line.strip().isdigit())
 
 

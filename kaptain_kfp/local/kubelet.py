@@ -251,14 +251,15 @@ class Kubelet:
             return None
         except NoRoom as why:
             self._wait_for_room(pod, str(why))
-            return None  # the end of another pod wakes us
+            return why.again  # the end of another pod wakes us, too
         metadata = pod["metadata"]
         bound = self._objects.patch("Pod", metadata["name"], metadata["namespace"], to_us)
         self._write(bound, podstatus.scheduled(bound, self._clock.now()))
         return 0.0
 
     def _wait_for_room(self, pod: Manifest, message: str) -> None:
-        if (pod.get("status") or {}).get("conditions"):
+        conditions = (pod.get("status") or {}).get("conditions") or ()
+        if any(condition.get("message") == message for condition in conditions):
             return  # said already
         now = self._clock.now()
         self._write(pod, podstatus.unschedulable(pod, message, now))

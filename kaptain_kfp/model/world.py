@@ -53,10 +53,13 @@ class World:
         return StoreSpec(uri=self.store.uri, secret_name=self.credentials.storage_secret(model_id))
 
     def gpus(self) -> int | None:
-        """Returns how many GPUs work may have; None where only the cluster's scheduler knows."""
-        from kaptain_kfp.local.devices import gpus_of_machine
+        """Returns how many GPUs work may have; None where only the scheduler will know."""
+        from kaptain_kfp.local.devices import DriverSilent, gpus_of_machine
 
-        return len(gpus_of_machine(os.environ)) if self.target.name == "local" else None
+        try:
+            return len(gpus_of_machine(os.environ)) if self.target.name == "local" else None
+        except DriverSilent:
+            return None
 
 
 def world_of(config: Config) -> World:

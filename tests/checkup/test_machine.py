@@ -129,6 +129,20 @@ def test_gpus(monkeypatch: pytest.MonkeyPatch, devices: str, found: str) -> None
     assert (check.verdict, check.found) == ("ok", found)
 
 
+def test_gpus_that_nobody_knows_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_driver(tmp_path, monkeypatch)
+    (check,) = machine.gpus()
+    assert check.verdict == "warning" and "nvidia-smi ended with 9" in check.found
+    assert "CUDA_VISIBLE_DEVICES" in check.remedy
+
+
+def broken_driver(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
+    (folder / "nvidia-smi").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
 def test_an_image_is_needed_on_kubeflow_only(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KAPTAIN_COMPONENT_IMAGE", raising=False)
     (here,) = machine.component_image(Workplace(Config.local(home=home.root)))

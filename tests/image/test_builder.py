@@ -235,12 +235,27 @@ def test_layers_of_the_last_build_that_are_gone(
     requirements = plan("opt/kaptain/site-packages/a.py", b"A = 1")
     build(recipe(target, base, more=[requirements]))
     lost = build.client.image(target).manifest.layers[1]
-    path = f"{registry.endpoint}/v2/{target.repository}/blobs/{lost.digest}"
-    answer = urllib3.PoolManager().request("DELETE", path, headers={"Connection": "close"})
-    assert answer.status == 202
+    lose(registry, target, lost.digest)
     assert build(recipe(target, base, code=b"print(2)", more=[requirements])).built
     assert any("has lost layers of the last build" in line for line in build.said)
     assert build.client.has_blob(target, lost.digest)
+
+
+def lose(registry: RegistryServer, ref: ImageReference, digest: str) -> None:
+    path = f"{registry.endpoint}/v2/{ref.repository}/blobs/{digest}"
+    answer = urllib3.PoolManager().request("DELETE", path, headers={"Connection": "close"})
+    assert answer.status == 202
+
+
+def test_an_image_whose_configuration_is_gone_is_built_anew(
+    build: Builds, base: ImageReference, target: ImageReference, registry: RegistryServer
+) -> None:
+    build(recipe(target, base))
+    lost = build.client.image(target).manifest.config
+    lose(registry, target, lost.digest)
+    assert build.client.find(target) is None
+    assert build(recipe(target, base)).built
+    assert build.client.image(target).manifest.config == lost
 
 
 def test_the_base_is_mounted(
@@ -291,7 +306,7 @@ def test_a_base_that_is_gone_is_looked_up_anew(
     build: Builds, base: ImageReference, target: ImageReference, registry: RegistryServer
 ) -> None:
     build(recipe(target, base))
-    first = build.client.resolve(base).digest
+    first = build.client.manifest(base)[1].digest
     push_image(build.client, base, content=b"new base", config=BASE)
     path = f"{registry.endpoint}/v2/{base.repository}/manifests/{first}"
     answer = urllib3.PoolManager().request("DELETE", path, headers={"Connection": "close"})
@@ -394,7 +409,7 @@ def test_several_builders_of_one_image(
     for thread in threads:
         thread.join()
     assert errors == []
-    digest = build.client.resolve(target).digest
+    digest = build.client.manifest(target)[1].digest
     assert digest in {result.reference.partition("@")[2] for result in results}
     layout = tmp_path / "layout"
     run("skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{target}", f"oci:{layout}:x")
@@ -411,7 +426,7 @@ def test_a_missing_base(build: Builds, registry: RegistryServer, base: ImageRefe
     missing = fresh(registry.host, "library/missing")
     with pytest.raises(ImageNotFoundError, match=f"{missing} isn't there"):
         build(recipe(target, missing, code=b"print(2)"))
-    assert build.client.resolve(target).digest == old
+    assert build.client.manifest(target)[1].digest == old
 
 
 def test_a_layer_that_cannot_be_made(
@@ -425,7 +440,7 @@ def test_a_layer_that_cannot_be_made(
     broken = replace(plan("kaptain/main.py", b"x"), check=changed)
     with pytest.raises(ImageBuildException, match=r"main\.py changed"):
         build(recipe(target, base, code=b"print(2)", more=[broken]))
-    assert build.client.resolve(target).digest == old
+    assert build.client.manifest(target)[1].digest == old
 
 
 def test_a_registry_that_breaks_off(
@@ -438,7 +453,7 @@ def test_a_registry_that_breaks_off(
         with pytest.raises(RegistryUnavailableError, match=target.registry):
             build(recipe(target, base, code=b"print(2)"))
         proxy.heal()
-        assert build.client.resolve(target).digest == old
+        assert build.client.manifest(target)[1].digest == old
     assert build(recipe(target, base, code=b"print(2)")).built
 
 
@@ -487,7 +502,7 @@ def test_a_scratch_folder_that_is_none(
 
 
 def test_a_base_by_digest(build: Builds, base: ImageReference, target: ImageReference) -> None:
-    digest = build.client.resolve(base).digest
+    digest = build.client.manifest(base)[1].digest
     named = image_reference(f"{base}@{digest}")
     assert build(recipe(target, named)).built
     assert not build(recipe(target, named), refresh_base=True).built
@@ -497,7 +512,7 @@ def test_an_image_that_would_replace_its_base(build: Builds, base: ImageReferenc
     with pytest.raises(ModelValidationException, match="is the base image itself"):
         build(recipe(base, base))
     # by its digest it stays
-    digest = build.client.resolve(base).digest
+    digest = build.client.manifest(base)[1].digest
     assert build(recipe(base, base.at(digest))).built
 
 

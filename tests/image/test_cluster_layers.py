@@ -158,6 +158,17 @@ def test_what_lies_beside_the_code_is_looked_at(
         assert len(builder.requests) == 2
 
 
+def test_wheels_in_the_code_folder_itself(
+    world: World, tmp_path: Path, make_wheel: Callable[..., Path]
+) -> None:
+    builder = Builder(world, tmp_path / "pods")
+    world.require("--find-links .")
+    world.build(builder)
+    world.target = replace(world.target, tag="2")
+    world.build(builder)
+    assert len(builder.requests) == 1, "where the code is unpacked doesn't count"
+
+
 def test_a_layer_that_nobody_pushed(world: World, client: RegistryClient) -> None:
     with pytest.raises(ImageBuildException) as caught:
         world.build(lambda request: None)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ class Project:
         (self.code / "main.py").write_text("print(1)\n")
         self.said: list[str] = []
         self.count = 0
+        self.folders: tuple[str, ...] = ()
 
     def require(self, text: str) -> None:
         (self.code / "requirements.txt").write_text(text)
@@ -47,7 +50,7 @@ class Project:
         self.said.clear()
         self.count += 1
         listed = "requirements.txt" if (self.code / "requirements.txt").exists() else None
-        found = sources.collect(self.code, "main.py", requirements=listed)
+        found = sources.collect(self.code, "main.py", self.folders, requirements=listed)
         make = WheelLayers(
             self.code,
             found,
@@ -114,6 +117,52 @@ def test_they_are_installed_anew_for_another_base(
     assert project.installed
 
 
+def test_they_are_installed_anew_from_another_index_by_a_python_without_pip(
+    project: Project, make_wheel: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(project.root / "bare")
+    monkeypatch.setattr(sys, "executable", str(project.root / "bare" / "bin" / "python"))
+    make_wheel(project.root / "wheels", "first")
+    make_wheel(project.root / "others", "first", "2.0")
+    project.require("first\n")
+    first = project.layers()[0]
+    assert project.layers()[0] == first
+    assert not project.installed
+    monkeypatch.setenv("PIP_FIND_LINKS", str(project.root / "others"))
+    assert project.layers()[0] != first
+    assert project.installed
+
+
+def test_settings_that_pip_cannot_read(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project.root / "pip.conf").write_text("no setting\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(project.root / "pip.conf"))
+    project.require("first\n")
+    with pytest.raises(ImageBuildException) as caught:
+        project.layers()
+    assert "pip.conf" in (caught.value.log_tail or "")
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_they_are_installed_anew_where_pip_is_constrained(
+    project: Project, make_wheel: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    for version in ("1.0", "2.0"):
+        make_wheel(project.root / "wheels", "first", version)
+    project.require("first\n")
+    first = project.layers()[0]
+    constraints = project.root / "constraints.txt"
+    monkeypatch.setenv("PIP_CONSTRAINT", f"{scheme}{constraints}")
+    constraints.write_text("first<2\n")
+    second = project.layers()[0]
+    assert second != first
+    constraints.write_text("# of old\nfirst <2\n")
+    assert project.layers()[0] == second
+    assert not project.installed
+    constraints.write_text("first<3\n")
+    project.layers()
+    assert project.installed
+
+
 def test_what_is_named_by_its_path_goes_with_the_code(
     project: Project, make_wheel: Callable[..., Path]
 ) -> None:
@@ -126,6 +175,31 @@ def test_what_is_named_by_its_path_goes_with_the_code(
         assert isinstance(code, LayerPlan)
         paths = {entry.path for entry in code.entries}
         assert {"kaptain/main.py", "opt/kaptain/code-packages/own/__init__.py"} <= paths
+
+
+def test_a_folder_of_wheels_counts_by_what_lies_in_it(
+    project: Project, make_wheel: Callable[..., Path]
+) -> None:
+    make_wheel(project.code / "wheels", "own")
+    project.folders = ("wheels",)
+    project.require("--find-links wheels\nown\n")
+    first = project.layers()[0]
+    project.code = project.code.rename(project.root / "elsewhere")
+    assert project.layers()[0] == first
+    assert not project.installed
+    make_wheel(project.code / "wheels", "own", files={"own.py": "changed"})
+    assert project.layers()[0] != first
+    assert project.installed
+
+
+def test_what_came_from_a_folder_beside_the_code_is_not_kept(
+    project: Project, make_wheel: Callable[..., Path]
+) -> None:
+    make_wheel(project.root / "others", "own")
+    project.require("--find-links ../others\nown\n")
+    for _ in range(2):
+        assert isinstance(project.layers()[0], LayerPlan)
+        assert project.installed
 
 
 def test_a_python_that_nobody_knows(project: Project) -> None:

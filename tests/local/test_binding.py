@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,17 +55,56 @@ def test_what_the_machine_does_not_have_is_refused(limit: str, reason: str, mess
     assert message in str(told.value)
 
 
-def test_the_driver_is_asked_once_and_only_for_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+class Driver:
+    """A program that plays the driver's, and counts how often it is asked."""
 
-    def gpus_of_machine(environment: dict[str, str]) -> tuple[str, ...]:
-        asked.append(environment)
-        return ("0",)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        program = folder / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\necho x >> {folder}/asked\ncat {folder}/devices\n")
+        program.chmod(0o700)
+        self.environment = {"PATH": f"{folder}{os.pathsep}{os.defpath}"}
 
-    monkeypatch.setattr(devices, "gpus_of_machine", gpus_of_machine)
-    node = Node({})
+    def has(self, *devices: str) -> None:
+        (self._folder / "devices").write_text("\n".join(devices))
+
+    @property
+    def asked(self) -> int:
+        file = self._folder / "asked"
+        return len(file.read_text().split()) if file.exists() else 0
+
+
+def test_the_driver_is_asked_once_and_only_for_devices(tmp_path: Path) -> None:
+    driver = Driver(tmp_path)
+    driver.has("0")
+    node = Node(driver.environment)
     node.binding_of(pod(), [])
-    assert not asked
+    assert driver.asked == 0
     node.binding_of(pod(1), [])
     node.binding_of(pod(1), [])
-    assert len(asked) == 1
+    assert driver.asked == 1
+
+
+def test_a_driver_that_fails_is_asked_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = Driver(tmp_path)
+    node = Node(driver.environment, pause=0.0)
+    with pytest.raises(NoRoom, match=r"1 Unknown nvidia\.com/gpu"):
+        node.binding_of(pod(1), [])
+    assert "nvidia-smi ended with 1" in caplog.text
+    driver.has("0")
+    patch = node.binding_of(pod(1), [])
+    assert devices.assigned(bound(pod(1), patch)) == ("0",)
+
+
+def test_a_driver_that_fails_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    driver = Driver(tmp_path)
+    node = Node(driver.environment, pause=60.0)
+    pauses = []
+    for _ in range(2):
+        with pytest.raises(NoRoom) as told:
+            node.binding_of(pod(1), [])
+        pauses.append(told.value.again or 0.0)
+    assert pauses[0] == 60.0 > pauses[1] > 0.0
+    assert driver.asked == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kaptain_kfp.exceptions import ModelValidationException
-from kaptain_kfp.local.devices import assigned, gpus_of_machine, note_of, wanted
+from kaptain_kfp.local.devices import DriverSilent, assigned, gpus_of_machine, note_of, wanted
 
 
 def pod(limit: Any = None, note: dict[str, str] | None = None) -> dict[str, Any]:
@@ -55,9 +55,21 @@ def test_the_driver_is_asked(tmp_path: Path) -> None:
     assert gpus_of_machine(driver(tmp_path, script)) == ("0", "1", "2")
 
 
-@pytest.mark.parametrize("script", ["raise SystemExit(9)", "print('No devices were found')"])
-def test_a_driver_without_devices(tmp_path: Path, script: str) -> None:
-    assert gpus_of_machine(driver(tmp_path, script)) == ()
+def test_a_driver_without_devices(tmp_path: Path) -> None:
+    assert gpus_of_machine(driver(tmp_path, "print('No devices were found')")) == ()
+
+
+def test_a_driver_that_fails_says_nothing_of_devices(tmp_path: Path) -> None:
+    script = "print('Driver/library version mismatch')\nraise SystemExit(18)"
+    with pytest.raises(DriverSilent, match="ended with 18 and said: Driver/library"):
+        gpus_of_machine(driver(tmp_path, script))
+
+
+def test_a_driver_that_does_not_start(tmp_path: Path) -> None:
+    environment = driver(tmp_path, "")
+    (tmp_path / "nvidia-smi").write_text("#!/nowhere\n")
+    with pytest.raises(DriverSilent, match="can't be run"):
+        gpus_of_machine(environment)
 
 
 def test_a_machine_without_a_driver(tmp_path: Path) -> None:

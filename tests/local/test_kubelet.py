@@ -543,6 +543,22 @@ def test_devices_are_remembered_by_the_next_supervisor(
     assert [event["involvedObject"]["name"] for event in told] == ["second"]
 
 
+def test_devices_that_the_driver_tells_of_later(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\ncat {tmp_path / 'devices'}\n")
+    (tmp_path / "nvidia-smi").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    machine.boot()
+    pod = machine.pod('test "$CUDA_VISIBLE_DEVICES" = 4', resources=ONE_GPU)
+    machine.until(lambda: pod.now["status"].get("conditions"), "the pod waits")
+    wake = machine.kubelet.sync()
+    assert wake is not None and 0.0 < wake <= 1.0
+    (tmp_path / "devices").write_text("4\n")
+    machine.until(lambda: pod.phase == "Succeeded", "it has the device")
+
+
 @pytest.mark.parametrize(
     ("limit", "reason"),
     [("2", "OutOfnvidia.com/gpu"), ("half", "UnexpectedAdmissionError")],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,13 @@ def test_a_store_that_no_cluster_can_reach(settings: dict[str, str | None]) -> N
     config = Config(**given, target="kubeflow", kfp_host="http://127.0.0.1:1")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="base_model_storage_uri"):
         world_of(config)
+
+
+def test_gpus_that_nobody_knows_of_are_not_none(
+    kaptain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
+    (tmp_path / "nvidia-smi").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert world_of(Config.local()).gpus() is None

@@ -135,6 +135,11 @@ def test_layers_are_enough(
     assert '__version__ = "1.16.0"' in six
 
 
+def test_what_the_base_sets_is_known(registry: RegistryServer, project: Path) -> None:
+    built = builder(project, registry.host, f"{HEAD}USER ${{KNOWN}}\n", None).build_image()
+    assert skopeo(built.name, "--config")["config"]["User"] == "you"
+
+
 def test_the_same_again_sends_nothing(project: Path, proxy: FaultyProxy) -> None:
     host = proxy.url.removeprefix("http://")
     first = builder(project, host, DOCKERFILE, FILES).build_image()
@@ -215,6 +220,70 @@ def test_what_the_tool_says_is_kept(
     with pytest.raises(ImageBuildException, match=r"podman can't build .* ended with 3") as caught:
         builder(project, registry.host, f"{HEAD}RUN true\n", None).build_image()
     assert "it is full" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "loose"),
+    [
+        ("FROM {host}/base:1\nRUN true\n", True),
+        ("ARG A=base\nFROM {host}/$A AS first\nFROM first\nCOPY --from=first /a /a\n", True),
+        ("FROM 127.0.0.1:1/base:1\nRUN true\n", True),
+        ("FROM other.example/base:1\nRUN true\n", False),
+        ("FROM {host}/base:1\nCOPY --from=other.example/tools:1 /a /a\n", False),
+        ("FROM {host}/base:1\nRUN --mount=type=bind,from=other.example/b true\n", False),
+        ("ARG A=b.c\nFROM {host}/${A%c}\nFROM b\n", False),
+    ],
+)
+def test_a_tool_checks_the_certificates_of_other_registries(
+    registry: RegistryServer,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dockerfile: str,
+    loose: bool,
+) -> None:
+    build, push = told_to_tool("podman", registry, project, monkeypatch, dockerfile)
+    assert ("--tls-verify=false" in build) is loose
+    assert "--tls-verify=false" in push
+
+
+@pytest.mark.parametrize("name", ["buildah", "podman", "docker"])
+def test_a_tool_builds_what_is_looked_for(
+    registry: RegistryServer, project: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    build, push = told_to_tool(name, registry, project, monkeypatch, f"{HEAD}RUN true\n")
+    words = build.split()
+    assert words[0] == ("bud" if name == "buildah" else "build")
+    assert "--platform=linux/amd64" in words
+    assert ("--provenance=false" in words) is (name == "docker")
+    assert push.startswith("push ") and "--platform" not in push
+
+
+def test_the_base_is_what_a_tool_is_chosen_by(
+    registry: RegistryServer, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dockerfile = f"{HEAD}RUN pip install six${{KNOWN:+ --user}}\n"
+    build, _ = told_to_tool("podman", registry, project, monkeypatch, dockerfile)
+    assert build.startswith("build ")
+
+
+def told_to_tool(
+    name: str,
+    registry: RegistryServer,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dockerfile: str,
+) -> list[str]:
+    """Has a program, which only writes down what it is told, build an image."""
+    sh = shutil.which("sh")
+    assert sh is not None
+    tool = project / name
+    tool.write_text(f'#!{sh}\necho "$@" >> {project / "told"}\n', encoding="utf-8")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(project))
+    with pytest.raises(ImageBuildException) as caught:
+        builder(project, registry.host, dockerfile, None).build_image()
+    assert caught.value.reason == "NotPushed"
+    return (project / "told").read_text("utf-8").splitlines()
 
 
 @pytest.mark.parametrize(

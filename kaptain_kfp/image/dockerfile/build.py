@@ -4,32 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 from kaptain_kfp.config import Config
-from kaptain_kfp.exceptions import ImageBuildException
-from kaptain_kfp.image.builder import Log, NewLayer, build_image, find_image
-from kaptain_kfp.image.layers.config import with_variables
-from kaptain_kfp.image.layers.packages import requirements_layer
-from kaptain_kfp.image.layers.tar import LayerEntry, LayerPlan
+from kaptain_kfp.exceptions import ImageBuildException, ModelValidationException
+from kaptain_kfp.image.builder import build_image, find_image
 from kaptain_kfp.image.oci import canonical_json, sha256_digest
 from kaptain_kfp.image.plain import PlainRecipe
 from kaptain_kfp.image.progress import Screen
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.configured import registry_client
-from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import image_reference, is_loopback, is_plain_url
-from kaptain_kfp.image.requirements import read_requirements
-from kaptain_kfp.image.wheel_target import wheel_target
-from kaptain_kfp.image.wheels import install_wheels
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
 from kaptain_kfp.specs import BuiltImage, ImageSpec
 
 from .context import Context
 from .instructions import Instruction, read
-from .interpreter import Copy, NeedsTool, base_of, interpret
+from .interpreter import NeedsTool, base_of, pulled
+from .layers import DockerfileLayers
 from .tools import TOOLS, Tool, find_tool
 
 __all__ = ["DockerfileBuild"]
@@ -67,11 +60,9 @@ class DockerfileBuild:
         checksum = self._checksum(context)
         try:
             base = base_of(instructions)
-            interpret(instructions, {}, context)
+            return self._by_layers(instructions, base, context, checksum, shown)
         except NeedsTool as needed:
-            return self._by_tool(context, checksum, needed, shown)
-        get_logger().info("%s: layers are enough, no container engine is needed.", self.name)
-        return self._by_layers(instructions, base, context, checksum, shown)
+            return self._by_tool(instructions, context, checksum, needed, shown)
 
     def _checksum(self, context: Context) -> str:
         content = {"dockerfile": self.dockerfile, "files": context.digests()}
@@ -88,32 +79,11 @@ class DockerfileBuild:
         checksum: str,
         shown: Screen,
     ) -> BuiltImage:
-        def layers(found: RemoteImage, folder: Path) -> Sequence[NewLayer]:
-            settings = found.config.get("config") or {}
-            made = interpret(instructions, settings, context)
-            copies = [_layer(copy) for copy in made.copies]
-            if not made.requirements:
-                return copies
-            return [_requirements(made.requirements, found, context, folder, shown.log), *copies]
-
-        def settle(settings: dict[str, Any]) -> None:
-            if settings.get("OnBuild"):
-                raise ImageBuildException(
-                    f"{base} has instructions of its own for what is built on it (ONBUILD).",
-                    resource=base,
-                    reason="UnsupportedBaseImage",
-                    hint="Name a base without them.",
-                )
-            made = interpret(instructions, settings, context)
-            settings.clear()
-            settings.update(made.settings)
-            if made.requirements:
-                settings["Env"] = with_variables(settings.get("Env"), {})
-
+        followed = DockerfileLayers(self.name, instructions, context, shown.log)
         recipe = PlainRecipe(
             ImageSpec(name=self.name, base_image=base, checksum=checksum),
-            layers,
-            settle,
+            followed.layers,
+            followed.settle,
             tuple(str(item) for item in instructions if item.name not in ("FROM", "COPY", "ADD")),
         )
         with self._client(shown) as client:
@@ -126,7 +96,12 @@ class DockerfileBuild:
             )
 
     def _by_tool(
-        self, context: Context, checksum: str, needed: NeedsTool, shown: Screen
+        self,
+        instructions: Sequence[Instruction],
+        context: Context,
+        checksum: str,
+        needed: NeedsTool,
+        shown: Screen,
     ) -> BuiltImage:
         url = self.config.docker_registry_url
         target = image_reference(self.name, url)
@@ -150,6 +125,7 @@ class DockerfileBuild:
                 ca=certificates.get_secret_body()["ca.crt"] if certificates else None,
                 plain=certificates is None
                 and (is_loopback(target.registry) or bool(url and is_plain_url(url))),
+                ours=_comes_from(target.registry, instructions),
             )
             built = find_image(image, client, registry_url=url)
         if built is None:
@@ -163,36 +139,6 @@ class DockerfileBuild:
         return built.model_copy(update={"built": True})
 
 
-def _layer(copy: Copy) -> LayerPlan:
-    # those of the base keep their permissions: only a folder without content is told of
-    filled = {str(parent) for path in copy.files for parent in PurePosixPath(path).parents}
-    entries = (
-        LayerEntry(path.lstrip("/"), file.mode, None if file.folder else file)
-        for path, file in copy.files.items()
-        if path not in filled
-    )
-    return LayerPlan(str(copy.instruction), tuple(entries))
-
-
-def _requirements(
-    lines: Sequence[str], base: RemoteImage, context: Context, folder: Path, log: Log
-) -> LayerPlan:
-    listed = folder / "dockerfile-requirements.txt"
-    listed.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    local = read_requirements(listed).local
-    if local:
-        raise ImageBuildException(
-            f"The requirement {local[0].path} is a path, which is another one in the image.",
-            resource=local[0].path,
-            reason="RequirementsFailed",
-            hint="Name a released version in the requirements file.",
-        )
-    target = wheel_target(base.config, base.platform)
-    log(f"Installing what the Dockerfile does, for Python {target.version}.")
-    done = install_wheels(listed, context.base, target, folder / "installed", log)
-    return requirements_layer(done.packages)
-
-
 def _tool(needed: NeedsTool) -> Tool:
     tool = find_tool()
     if tool is None:
@@ -204,6 +150,15 @@ def _tool(needed: NeedsTool) -> Tool:
             " ARG, WORKDIR, USER, EXPOSE, ENTRYPOINT and CMD.",
         )
     return tool
+
+
+def _comes_from(registry: str, instructions: Sequence[Instruction]) -> bool:
+    """Tells whether all that a tool pulls is known to come from one registry, or this machine."""
+    try:
+        asked = {image_reference(name).registry for name in pulled(instructions)}
+    except (ImageBuildException, ModelValidationException):
+        return False
+    return all(found == registry or is_loopback(found) for found in asked)
 
 
 def _login(config: Config) -> str | None:

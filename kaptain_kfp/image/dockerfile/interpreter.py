@@ -16,15 +16,17 @@ from kaptain_kfp.image.layers.config import environment_of
 
 from .context import Context
 from .instructions import Instruction, invalid, split_words, substituted
-from .pip_command import pip_requirements
+from .pip_command import pip_requirements, pip_variables
 
-__all__ = ["Copy", "NeedsTool", "Outcome", "base_of", "interpret"]
+__all__ = ["Copy", "Install", "NeedsTool", "Outcome", "base_of", "interpret", "pulled"]
 
 _PROGRAMS = re.compile(r"/.*|\./.*|python(?:3(?:\.\d+)?)?|sh|bash")
 _LITERAL = re.compile(r"'[^']*\$[^']*'|\\\$")
 _ARCHIVE = re.compile(r".*\.(?:tar|tar\.\w+|tgz|tbz2?|txz)")
 _PORT = re.compile(r"\d+(?:/(?:tcp|udp|sctp))?")
+_OTHER_IMAGE = re.compile(r"\bfrom=([^,\s]+)")
 _SHELL = ["/bin/sh", "-c"]
+_NOT_PIP = "it does more than pip installing packages that have wheels"
 
 
 class NeedsTool(Exception):
@@ -52,6 +54,19 @@ class Copy:
     files: Mapping[str, ArchiveFile]
 
 
+@dataclass(frozen=True)
+class Install:
+    """What one call of pip installs.
+
+    Attributes:
+        instruction: What asks for it.
+        lines: Of a requirements file.
+    """
+
+    instruction: Instruction
+    lines: tuple[str, ...]
+
+
 @dataclass
 class Outcome:
     """What the instructions make.
@@ -59,30 +74,24 @@ class Outcome:
     Attributes:
         settings: What containers are started with.
         copies: Layers, from the lowest to the topmost.
-        requirements: Lines of a requirements file.
+        installs: What pip installs, in its order.
     """
 
     settings: dict[str, Any]
     copies: list[Copy] = field(default_factory=list)
-    requirements: list[str] = field(default_factory=list)
+    installs: list[Install] = field(default_factory=list)
 
 
 def base_of(instructions: Sequence[Instruction]) -> str:
     """Returns the image that a Dockerfile begins with.
 
     Raises:
-        NeedsTool: It has several stages, or none that begins with an image.
+        NeedsTool: It has several stages, or none that begins with an image, or there is something
+            in it that can't be followed here whatever the base says.
         ImageBuildException: There is no FROM, or it is written wrongly.
     """
-    known: dict[str, str] = {}
+    known = _global_arguments(instructions)
     stages = [item for item in instructions if item.name == "FROM"]
-    for item in instructions:
-        if item.name == "FROM":
-            break
-        if item.name != "ARG":
-            raise invalid(item, "only ARG may stand before FROM")
-        name, _, value = item.text.partition("=")
-        known[name.strip()] = substituted(value.strip("\"' "), known, item)
     if not stages:
         raise invalid(instructions[-1], "there is no FROM")
     if len(stages) > 1:
@@ -92,7 +101,79 @@ def base_of(instructions: Sequence[Instruction]) -> str:
         raise invalid(stages[0], "after FROM comes one image")
     if words[0] == "scratch" or stages[0].flags:
         raise NeedsTool(stages[0], "the base isn't named by an image's name alone")
+    for item in instructions:
+        _check(item)
     return words[0]
+
+
+def pulled(instructions: Sequence[Instruction]) -> list[str]:
+    """Returns the images that a tool pulls for a Dockerfile, of all its stages.
+
+    Raises:
+        ImageBuildException: One is written in a way that only the tool knows.
+    """
+    known = _global_arguments(instructions)
+    stages: set[str] = set()
+    found: list[str] = []
+    for item in instructions:
+        if item.name == "FROM":
+            words = substituted(item.text, known, item).split()
+            names = words[:1]
+            stages.update(word.lower() for word in words[2:3])
+        else:
+            names = _OTHER_IMAGE.findall(" ".join(f"{k}={v}" for k, v in item.flags.items()))
+        found += [name for name in names if name.lower() not in stages and not name.isdecimal()]
+    return [name for name in found if name != "scratch"]
+
+
+def _global_arguments(instructions: Sequence[Instruction]) -> dict[str, str]:
+    """Returns what ARG sets before the first FROM."""
+    known: dict[str, str] = {}
+    for item in instructions:
+        if item.name == "FROM":
+            break
+        if item.name != "ARG":
+            raise invalid(item, "only ARG may stand before FROM")
+        name, _, value = item.text.partition("=")
+        known[name.strip()] = substituted(value.strip("\"' "), known, item)
+    return known
+
+
+def _check(item: Instruction) -> None:
+    if item.name not in _STEPS:
+        raise NeedsTool(item, "this instruction isn't among those that can be followed here")
+    if item.heredoc or (item.flags and item.name != "FROM"):
+        raise NeedsTool(item, "its options or following lines can't be followed here")
+    # what a program is called with is the program's own
+    called = item.name in ("CMD", "ENTRYPOINT") or (item.name == "RUN" and item.listed is not None)
+    if not called and _LITERAL.search(item.text):
+        raise NeedsTool(item, "a dollar sign that stands for itself can't be followed here")
+    if item.name == "RUN" and "$" not in item.text and not pip_requirements(_command(item), str):
+        raise NeedsTool(item, _NOT_PIP)
+    for pattern in _words(item)[:-1]:
+        _check_source(item, pattern)
+
+
+def _check_source(item: Instruction, pattern: str) -> None:
+    if item.name != "ADD":
+        return
+    if "://" in pattern or pattern.startswith("git@"):
+        raise NeedsTool(item, "what it adds isn't among the files that were given")
+    if _ARCHIVE.fullmatch(pattern):
+        raise NeedsTool(item, "archives that are added are unpacked")
+
+
+def _words(item: Instruction) -> list[str]:
+    return item.text.split() if item.listed is None else item.listed
+
+
+def _program(item: Instruction) -> list[str]:
+    # [] is a list, too: nothing is run, whatever the base runs
+    return [*_SHELL, item.text] if item.listed is None else item.listed
+
+
+def _command(item: Instruction) -> str | list[str]:
+    return item.text if item.listed is None else item.listed
 
 
 def interpret(
@@ -101,7 +182,7 @@ def interpret(
     """Returns what the instructions make of a base.
 
     Args:
-        instructions: Of the Dockerfile.
+        instructions: Of the Dockerfile, for which `base_of` has named the base.
         settings: What containers of the base are started with.
         context: The files that may be copied.
 
@@ -111,7 +192,7 @@ def interpret(
     """
     reader = _Interpreter(settings, context)
     for item in instructions:
-        reader.follow(item)
+        _STEPS[item.name](reader, item)
     reader.check_programs(instructions)
     return reader.outcome
 
@@ -127,30 +208,13 @@ class _Interpreter:
         self._folder = str(settings.get("WorkingDir") or "/")
         self._placed: dict[str, ArchiveFile] = {}
 
-    def follow(self, item: Instruction) -> None:
-        """Follows one instruction."""
-        steps: Mapping[str, Callable[[Instruction], None]] = {
-            **{"FROM": self._from, "ARG": self._arg, "ENV": self._env, "LABEL": self._label},
-            **{"WORKDIR": self._workdir, "USER": self._user, "EXPOSE": self._expose},
-            **{"ENTRYPOINT": self._entrypoint, "CMD": self._cmd},
-            **{"COPY": self._copy, "ADD": self._copy, "RUN": self._run},
-        }
-        step = steps.get(item.name)
-        if step is None:
-            raise NeedsTool(item, "this instruction isn't among those that can be followed here")
-        if item.heredoc or (item.flags and item.name != "FROM"):
-            raise NeedsTool(item, "its options or following lines can't be followed here")
-        if item.name not in ("RUN", "CMD", "ENTRYPOINT") and _LITERAL.search(item.text):
-            raise NeedsTool(item, "a dollar sign that stands for itself can't be followed here")
-        step(item)
-
     def check_programs(self, instructions: Sequence[Instruction]) -> None:
         """Refuses what may start a console script: pip's aren't in the image."""
-        if not self.outcome.requirements:
+        if not self.outcome.installs:
             return
         for item in instructions:
             if item.name in ("CMD", "ENTRYPOINT"):
-                words = item.listed or item.text.split()
+                words = _words(item)
                 if words and not words[0].startswith("-") and not _PROGRAMS.fullmatch(words[0]):
                     raise NeedsTool(item, f"{words[0]!r} may be a script that pip installs")
 
@@ -203,23 +267,32 @@ class _Interpreter:
         self.outcome.settings["ExposedPorts"] = ports
 
     def _entrypoint(self, item: Instruction) -> None:
-        self.outcome.settings["Entrypoint"] = item.listed or [*_SHELL, item.text]
+        self.outcome.settings["Entrypoint"] = _program(item)
         if not self._has_command:
             self.outcome.settings.pop("Cmd", None)  # it was for the base's own
 
     def _cmd(self, item: Instruction) -> None:
         self._has_command = True
-        listed = item.listed
-        self.outcome.settings["Cmd"] = [*_SHELL, item.text] if listed is None else listed
+        self.outcome.settings["Cmd"] = _program(item)
 
     def _run(self, item: Instruction) -> None:
-        if item.listed is None and _LITERAL.search(item.text):
-            raise NeedsTool(item, "a dollar sign that stands for itself can't be followed here")
-        command = item.listed or self._text(item.text, item)
-        lines = pip_requirements(command, self._place_of)
-        if not lines:
-            raise NeedsTool(item, "it does more than pip installing packages that have wheels")
-        self.outcome.requirements += lines
+        command = _command(item)
+        if isinstance(command, str):
+            command = self._text(command, item)
+        calls = pip_requirements(command, self._place_of)
+        if not calls:
+            raise NeedsTool(item, _NOT_PIP)
+        told = self._told_to_pip(item)
+        self.outcome.installs += [Install(item, (*told, *lines)) for lines in calls]
+
+    def _told_to_pip(self, item: Instruction) -> list[str]:
+        """Returns what variables say to pip, which a command may change."""
+        told: list[str] = []
+        for name, lines in pip_variables(self._variables(), self._place_of).items():
+            if lines is None:
+                raise NeedsTool(item, f"{name}, which is set for it, can't be followed here")
+            told += lines
+        return told
 
     def _place_of(self, path: str) -> str | None:
         file = self._placed.get(self._absolute(path))
@@ -233,7 +306,7 @@ class _Interpreter:
         *patterns, target = words
         found: list[ArchiveFile] = []
         for pattern in patterns:
-            self._check_source(item, pattern)
+            _check_source(item, pattern)
             matching = self._context.matching(pattern)
             if not matching:
                 hint = "Give it in files=[...], by its path below base_dir."
@@ -243,14 +316,6 @@ class _Interpreter:
         files = self._targets(found, self._absolute(target), into)
         self._placed |= files
         self.outcome.copies.append(Copy(item, files))
-
-    def _check_source(self, item: Instruction, pattern: str) -> None:
-        if item.name != "ADD":
-            return
-        if "://" in pattern or pattern.startswith("git@"):
-            raise NeedsTool(item, "what it adds isn't among the files that were given")
-        if _ARCHIVE.fullmatch(pattern):
-            raise NeedsTool(item, "archives that are added are unpacked")
 
     def _into(self, item: Instruction, found: Sequence[ArchiveFile], target: str) -> bool:
         """Tells whether files go into the target, which is a folder then."""
@@ -287,4 +352,17 @@ class _Interpreter:
         return words
 
     def _text(self, text: str, item: Instruction) -> str:
-        return substituted(text, {**self._arguments, **self._environment}, item)
+        return substituted(text, self._variables(), item)
+
+    def _variables(self) -> dict[str, str]:
+        return {**self._arguments, **self._environment}
+
+
+_STEPS: Mapping[str, Callable[[_Interpreter, Instruction], None]] = {
+    **{"FROM": _Interpreter._from, "ARG": _Interpreter._arg, "ENV": _Interpreter._env},
+    **{"LABEL": _Interpreter._label, "WORKDIR": _Interpreter._workdir, "USER": _Interpreter._user},
+    **{"EXPOSE": _Interpreter._expose, "ENTRYPOINT": _Interpreter._entrypoint},
+    **{"CMD": _Interpreter._cmd, "COPY": _Interpreter._copy, "ADD": _Interpreter._copy},
+    "RUN": _Interpreter._run,
+}
+"""What can be followed, and how."""

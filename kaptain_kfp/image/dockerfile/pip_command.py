@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["pip_requirements"]
+__all__ = ["pip_requirements", "pip_variables"]
 
 _PIP = re.compile(r"(?:\S*/)?pip(?:3(?:\.\d+)?)?")
 _PYTHON = re.compile(r"(?:\S*/)?python(?:3(?:\.\d+)?)?")
@@ -16,6 +16,21 @@ _NO_MATTER = (
     *("--root-user-action=ignore", "--prefer-binary"),
 )
 _INDEXES = ("-i", "--index-url", "--extra-index-url", "--trusted-host")
+_VARIABLES = {
+    "PIP_INDEX_URL": "-i",
+    "PIP_EXTRA_INDEX_URL": "--extra-index-url",
+    "PIP_TRUSTED_HOST": "--trusted-host",
+    "PIP_CONSTRAINT": "-c",
+}
+_VARIABLES_NO_MATTER = frozenset(
+    f"PIP_{name}"
+    for name in (
+        *("NO_CACHE_DIR", "CACHE_DIR", "UPGRADE", "QUIET", "VERBOSE", "NO_INPUT", "NO_COLOR"),
+        *("PROGRESS_BAR", "DISABLE_PIP_VERSION_CHECK", "NO_PYTHON_VERSION_WARNING"),
+        *("NO_WARN_SCRIPT_LOCATION", "NO_COMPILE", "ROOT_USER_ACTION", "PREFER_BINARY"),
+        *("BREAK_SYSTEM_PACKAGES", "DEFAULT_TIMEOUT", "TIMEOUT", "RETRIES"),
+    )
+)
 _FILES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
 _PATH = re.compile(r"\.{1,2}(?:[/\[].*)?|.*/.*|.*\.(?:whl|zip|tar\.gz)")
 _CLONED = re.compile(r"(?:.*@\s*)?(?:git|hg|svn|bzr)\+.*")
@@ -23,8 +38,8 @@ _CLONED = re.compile(r"(?:.*@\s*)?(?:git|hg|svn|bzr)\+.*")
 
 def pip_requirements(
     words: Sequence[str] | str, file: Callable[[str], str | None]
-) -> list[str] | None:
-    """Returns the lines of a requirements file that asks for the same.
+) -> list[list[str]] | None:
+    """Returns the lines of requirements files that ask for the same, one file for each pip.
 
     Args:
         words: The command: text for the shell, or the words of a program's call.
@@ -36,14 +51,41 @@ def pip_requirements(
     commands = [list(words)] if not isinstance(words, str) else _commands(words)
     if commands is None:
         return None
-    lines: list[str] = []
+    files: list[list[str]] = []
     for command in commands:
         arguments = _arguments(command)
         found = None if arguments is None else _lines(iter(arguments), file)
         if not found:
             return None
-        lines += found
-    return lines
+        files.append(found)
+    return files
+
+
+def pip_variables(
+    variables: Mapping[str, str], file: Callable[[str], str | None]
+) -> dict[str, list[str] | None]:
+    """Returns the lines of a requirements file that say what variables say to pip.
+
+    Args:
+        variables: All that pip would see.
+        file: As for `pip_requirements`.
+
+    Returns:
+        The lines by the name of the variable; None where no line says the same.
+    """
+    return {
+        name: _told(name, value.split(), file)
+        for name, value in variables.items()
+        if name.startswith("PIP_") and value and name not in _VARIABLES_NO_MATTER
+    }
+
+
+def _told(name: str, values: list[str], file: Callable[[str], str | None]) -> list[str] | None:
+    if name not in _VARIABLES:
+        return None
+    lines = [_option(_VARIABLES[name], value, file) for value in values]
+    found = [line for line in lines if line is not None]
+    return found if len(found) == len(lines) else None
 
 
 def _commands(text: str) -> list[list[str]] | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.builder import Log
 from kaptain_kfp.image.layers.config import LABEL_CHECKSUM
+from kaptain_kfp.image.oci import Platform
 from kaptain_kfp.image.pip_process import run
 
 from .context import Context
@@ -44,6 +45,7 @@ class Tool:
         login: str | None = None,
         ca: str | None = None,
         plain: bool = False,
+        ours: bool = False,
     ) -> None:
         """Builds an image and pushes it.
 
@@ -56,6 +58,8 @@ class Tool:
             login: Docker's ``config.json``.
             ca: The certificate of the registry's authority, as PEM.
             plain: Whether the registry speaks HTTP without TLS.
+            ours: Whether all that is pulled comes from this registry or this machine, so that
+                `ca` and `plain` may be told for that, too.
 
         Raises:
             ImageBuildException: It failed.
@@ -67,33 +71,42 @@ class Tool:
             file = folder / "Dockerfile"
             text = f"{dockerfile.rstrip()}\nLABEL {LABEL_CHECKSUM}={checksum}\n"
             file.write_text(text, encoding="utf-8")
-            before, options = self._options(folder, login, ca, plain)
-            build = ["bud"] if self.name == "buildah" else ["build"]
+            before, options = self._login(folder, login)
+            trust = self._trust(folder, ca, plain)
+            checked = trust if ours else []
             named = ["-f", str(file), "-t", name, str(place)]
-            self._run([*before, *build, *options, *named], place, log, name)
-            self._run([*before, "push", *options, name], place, log, name)
+            self._run([*before, *self._build(), *options, *checked, *named], place, log, name)
+            self._run([*before, "push", *options, *trust, name], place, log, name)
 
-    def _options(
-        self, folder: Path, login: str | None, ca: str | None, plain: bool
-    ) -> tuple[list[str], list[str]]:
+    def _build(self) -> list[str]:
+        """Returns the command that builds what is looked for later: one image, for a platform."""
+        build = ["bud" if self.name == "buildah" else "build", f"--platform={Platform()}"]
+        # with its provenance an image is an index
+        return [*build, "--provenance=false"] if self.name == "docker" else build
+
+    def _login(self, folder: Path, login: str | None) -> tuple[list[str], list[str]]:
         """Returns the options before the command, and those after it."""
-        if login:
-            config = folder / "login" / "config.json"
-            config.parent.mkdir(mode=0o700)
-            config.touch(0o600)
-            config.write_text(login, encoding="utf-8")
+        if not login:
+            return [], []
+        config = folder / "login" / "config.json"
+        config.parent.mkdir(mode=0o700)
+        config.touch(0o600)
+        config.write_text(login, encoding="utf-8")
         if self.name == "docker":
-            # its daemon has its own settings for certificates and plain HTTP
-            return (["--config", str(folder / "login")] if login else []), []
+            return ["--config", str(config.parent)], []
+        return [], [f"--authfile={config}"]
+
+    def _trust(self, folder: Path, ca: str | None, plain: bool) -> list[str]:
+        """Returns the options that hold for every registry that a command speaks to."""
+        if self.name == "docker":
+            return []  # its daemon has its own settings for certificates and plain HTTP
         options = ["--tls-verify=false"] if plain else []
-        if login:
-            options.append(f"--authfile={folder / 'login' / 'config.json'}")
         if ca:
             certificates = folder / "certificates"
             certificates.mkdir()
             (certificates / "ca.crt").write_text(ca, encoding="utf-8")
             options.append(f"--cert-dir={certificates}")
-        return [], options
+        return options
 
     def _run(self, words: list[str], folder: Path, log: Log, image: str) -> None:
         returned, tail = run([self.path, *words], folder, log)

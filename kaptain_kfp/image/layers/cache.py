@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from kaptain_kfp.image.oci import Platform, canonical_json
-from kaptain_kfp.image.requirements import Requirements
-from kaptain_kfp.specs import SourceSpec
+from kaptain_kfp.image.requirements import LocalProject, Requirements
 
-__all__ = ["index_settings", "index_variables", "local_digests", "requirements_key"]
+__all__ = [
+    "constraint_settings",
+    "index_settings",
+    "index_variables",
+    "local_digests",
+    "movable",
+    "requirements_key",
+]
 
 _FORMAT = 1
 """Goes up when the same requirements give another layer, so that none of old is taken."""
 _INDEX_OPTIONS = frozenset(
     {"index-url", "extra-index-url", "find-links", "no-index", "pre", "prefer-binary"}
 )
-_SETTING = re.compile(r"(?P<section>[\w:-]+)\.(?P<name>[\w-]+)='(?P<value>.*)'")
+_SETTING = re.compile(r"(?P<section>[\w:-]+)\.(?P<name>[\w-]+)=(?P<value>'.*'|\".*\")")
+_CONSTRAINED = frozenset({"global", "install", "wheel", ":env:"})
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+_FOLDER = "--find-links /"
 
 
 def requirements_key(
@@ -75,12 +86,32 @@ def index_settings(listed: Iterable[str]) -> dict[str, str]:
     Args:
         listed: The lines that ``pip config list`` prints.
     """
-    found: dict[str, str] = {}
+    return {
+        f"{section}.{name}": _CREDENTIALS.sub("", value)
+        for section, name, value in _settings(listed)
+        if name in _INDEX_OPTIONS
+    }
+
+
+def constraint_settings(listed: Iterable[str]) -> list[str]:
+    """Returns the files and URLs that pip keeps versions to, whoever installs.
+
+    Args:
+        listed: The lines that ``pip config list`` prints.
+    """
+    return [
+        place
+        for section, name, value in _settings(listed)
+        if name == "constraint" and section in _CONSTRAINED
+        for place in value.split()
+    ]
+
+
+def _settings(listed: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Yields section, name and value of each setting of pip."""
     for line in listed:
-        match = _SETTING.fullmatch(line.strip())
-        if match and match["name"] in _INDEX_OPTIONS:
-            found[f"{match['section']}.{match['name']}"] = _CREDENTIALS.sub("", match["value"])
-    return found
+        if match := _SETTING.fullmatch(line.strip()):
+            yield match["section"], match["name"], str(ast.literal_eval(match["value"]))
 
 
 def index_variables(environment: Mapping[str, str], log: Callable[[str], None]) -> dict[str, str]:
@@ -101,19 +132,47 @@ def index_variables(environment: Mapping[str, str], log: Callable[[str], None]) 
     return found
 
 
-def local_digests(requirements: Requirements, source: SourceSpec) -> dict[str, str]:
-    """Returns a digest for each path among the requirements: of the entries that it lies in.
+def movable(requirements: Requirements, code: Path) -> Requirements:
+    """Names folders of wheels by their paths in the code folder, which is another one each time.
+
+    What lies in them decides what is installed, as it does for projects that are named by a path:
+    they are among those, too.
 
     Args:
         requirements: What is asked for.
-        source: The training code.
+        code: The code folder.
+    """
+    options, folders = [], []
+    for line in requirements.options:
+        if line.startswith(_FOLDER):
+            place = Path(line.removeprefix(_FOLDER[:-1]))
+            inside = place.is_relative_to(code.absolute())
+            folders.append(str(place.relative_to(code.absolute()) if inside else place))
+            options.append(f"{_FOLDER[:-1]}{folders[-1]}")
+        else:
+            options.append(line)
+    return replace(
+        requirements,
+        options=tuple(options),
+        local=(*requirements.local, *map(LocalProject, folders)),
+    )
+
+
+def local_digests(requirements: Requirements, digests: Mapping[str, str]) -> dict[str, str]:
+    """Returns a digest for each path among the requirements: of the entries that it lies in.
+
+    A path that lies in none has no digest, as nobody knows what is there.
+
+    Args:
+        requirements: What is asked for.
+        digests: Of each entry of the training code, by its path.
     """
     found = {}
     for project in requirements.local:
         path = posixpath.normpath(project.path)
-        entries = [entry for entry in source.entries if _overlap(entry.path, path)]
-        text = " ".join(sorted(entry.digest for entry in entries))
-        found[project.path] = hashlib.sha256(text.encode()).hexdigest()
+        parts = sorted(digest for entry, digest in digests.items() if _overlap(entry, path))
+        if parts:
+            found[project.path] = hashlib.sha256(" ".join(parts).encode()).hexdigest()
     return found
 
 

@@ -7,11 +7,9 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-from packaging.utils import canonicalize_name
 
 from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.digests import ArchiveFile
@@ -26,7 +24,7 @@ _NOISE = frozenset({"REQUESTED", "uv_cache.json", "uv_build.json"})
 """Files of ``*.dist-info`` that tell how the installation went, and nobody needs."""
 
 
-def requirements_layer(folder: Path, *, exclude: Collection[str] = ()) -> LayerPlan:
+def requirements_layer(folder: Path) -> LayerPlan:
     """Returns the layer with a folder of installed packages, at ``/opt/kaptain/site-packages``.
 
     Left out is what differs from one installation to the next, and what depends on the machine that
@@ -35,25 +33,21 @@ def requirements_layer(folder: Path, *, exclude: Collection[str] = ()) -> LayerP
     Args:
         folder: The ``site-packages`` of a virtual environment, or what ``pip install --target``
             wrote.
-        exclude: Names of packages to leave out, e.g. the pip of a virtual environment.
 
     Raises:
         ImageBuildException: A package is installed as editable, so that its code isn't there.
         ModelValidationException: A file can't be read, or leads out of the folder.
     """
-    entries = package_entries(folder, SITE_PACKAGES, exclude=exclude)
+    entries = package_entries(folder, SITE_PACKAGES)
     return LayerPlan(f"requirements in {SITE_PACKAGES}", entries)
 
 
-def package_entries(
-    folder: Path, place: str, *, exclude: Collection[str] = ()
-) -> tuple[LayerEntry, ...]:
+def package_entries(folder: Path, place: str) -> tuple[LayerEntry, ...]:
     """Returns the entries of a layer that hold a folder of installed packages.
 
     Args:
         folder: Where they are installed.
         place: The folder of the image that they go to.
-        exclude: Names of packages to leave out.
 
     Raises:
         ImageBuildException: As `requirements_layer`.
@@ -64,24 +58,12 @@ def package_entries(
         for file in list_files(folder, "requirements", str(folder), ".", folder)
         if not file.folder and not _is_noise(file)
     }
-    for path in _files_of({canonicalize_name(name) for name in exclude}, files):
-        files.pop(path, None)
     entries = [
         LayerEntry(entry_path(place, path), *_content(path, file, files))
         for path, file in files.items()
     ]
     paths = [entry_path(place, path) for path in (*files, "-")]
     return (*folders_above(paths, "opt/kaptain", 0o755), *entries)
-
-
-def _files_of(names: Collection[str], files: Mapping[str, ArchiveFile]) -> list[str]:
-    """Returns the paths of what belongs to these packages."""
-    found: list[str] = []
-    for path, file in files.items():
-        info, _, name = path.partition("/")
-        if name == "RECORD" and canonicalize_name(info.split("-")[0]) in names:
-            found.extend(row[0] for row in _rows(file))
-    return found
 
 
 def _is_noise(file: ArchiveFile) -> bool:

@@ -19,7 +19,6 @@ __all__ = [
     "Layer",
     "LayerEntry",
     "LayerPlan",
-    "Progress",
     "Seen",
     "folders_above",
     "write_layer",
@@ -27,9 +26,6 @@ __all__ = [
 
 MTIME = 315_619_200
 """When everything was last changed: on 1980-01-02, in all time zones a day that ZIP files know."""
-
-Progress = Callable[[int, int], None]
-"""Gets the bytes of this machine's files that are packed so far, and of all of them."""
 
 Seen = Mapping[str, tuple[int, str]]
 """Size and hex SHA-256 of each file that was packed, by its path in the image."""
@@ -97,7 +93,6 @@ def write_layer(
     *,
     compression: Compression = Compression.GZIP,
     family: Family = Family.OCI,
-    progress: Progress | None = None,
 ) -> Layer:
     """Writes a layer whose content depends on paths, permissions and files only.
 
@@ -108,7 +103,6 @@ def write_layer(
         stream: Where the packed layer is written.
         compression: How it is packed.
         family: Of the image that it is for.
-        progress: Is called after each chunk of a file.
 
     Raises:
         ImageBuildException: A file vanished, can't be read or changed while it was read; two of
@@ -119,7 +113,7 @@ def write_layer(
     media_type = compression.media_type(family)
     files = [entry.source for entry in entries if isinstance(entry.source, ArchiveFile)]
     sink = LayerSink(stream, compression, dense=is_dense(files))
-    seen = _write_tar(entries, sink, _Meter(entries, progress))
+    seen = _write_tar(entries, sink)
     if plan.check:
         plan.check(seen)
     descriptor = Descriptor(media_type, sink.digest, sink.size)
@@ -139,43 +133,13 @@ def folders_above(paths: Iterable[str], root: str, mode: int) -> list[LayerEntry
     return [LayerEntry(path, mode) for path in sorted(found)]
 
 
-class _Meter:
-    """Counts the bytes of files."""
-
-    def __init__(self, entries: Iterable[LayerEntry], progress: Progress | None) -> None:
-        self._progress = progress
-        self._done = 0
-        self._total = sum(_size(entry) for entry in entries) if progress else 0
-
-    def add(self, count: int) -> None:
-        self._done += count
-        if self._progress:
-            self._progress(self._done, max(self._done, self._total))
-
-
-class _Metered(io.RawIOBase):
-    """Reads a file and counts."""
-
-    def __init__(self, read: Callable[[int], bytes], meter: _Meter) -> None:
-        self._read = read
-        self._meter = meter
-
-    def read(self, size: int = -1, /) -> bytes:
-        chunk = self._read(size)
-        self._meter.add(len(chunk))
-        return chunk
-
-
-def _write_tar(
-    entries: Iterable[LayerEntry], sink: LayerSink, meter: _Meter
-) -> dict[str, tuple[int, str]]:
+def _write_tar(entries: Iterable[LayerEntry], sink: LayerSink) -> dict[str, tuple[int, str]]:
     seen: dict[str, tuple[int, str]] = {}
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for entry in entries:
             if isinstance(entry.source, ArchiveFile):
                 with open_stable(entry.source) as reader:
-                    header = _header(entry, reader.size)
-                    archive.addfile(header, _Metered(reader.read, meter))
+                    archive.addfile(_header(entry, reader.size), reader)
                 seen[entry.path] = (reader.size, reader.sha256)
             else:
                 data = entry.source or b""
@@ -202,15 +166,6 @@ def _sorted(entries: Iterable[LayerEntry]) -> list[LayerEntry]:
         if found.setdefault(entry.path, entry) is not entry:
             raise _unsafe(entry.path, "is in one layer twice")
     return sorted(found.values(), key=lambda entry: entry.path.encode())
-
-
-def _size(entry: LayerEntry) -> int:
-    if not isinstance(entry.source, ArchiveFile):
-        return 0
-    try:
-        return entry.source.location.stat().st_size
-    except OSError:
-        return 0  # it vanished, which its turn will tell
 
 
 def _unsafe(path: str, trouble: str) -> ImageBuildException:

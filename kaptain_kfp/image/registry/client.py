@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, TypeAlias
 
 from kaptain_kfp.exceptions import ImageNotFoundError, RegistryError
@@ -29,7 +28,6 @@ from kaptain_kfp.image.registry.images import (
 from kaptain_kfp.image.registry.names import ImageReference
 from kaptain_kfp.image.registry.patience import Patience
 from kaptain_kfp.image.registry.platforms import check_platform, choose_platform
-from kaptain_kfp.image.registry.session import Answer
 from kaptain_kfp.image.registry.sessions import Sessions
 from kaptain_kfp.image.registry.tokens import Scopes
 from kaptain_kfp.image.registry.uploads import Upload, upload_path
@@ -93,20 +91,6 @@ class RegistryClient:
         task = _task(ref, "let us in")
         self._sessions.of(ref).request("GET", "/v2/", task, scopes=frozenset(), accept=(200,))
 
-    def resolve(self, ref: ImageReference) -> Descriptor:
-        """Returns what a name stands for at this moment: a manifest or an index.
-
-        Raises:
-            ImageNotFoundError: There is no such image.
-            RegistryError: The registry refused, or can't be reached.
-        """
-        answer = self._manifest_request("HEAD", ref, _pull(ref))
-        kind, digest = media_type_of(answer), answer.headers.get("docker-content-digest")
-        size = int(answer.headers.get("content-length") or 0)
-        if digest and size:
-            return Descriptor(kind, digest, size)
-        return self._raw_manifest(ref, _pull(ref))[1]
-
     def manifest(
         self, ref: ImageReference, platform: Platform | None = None
     ) -> tuple[Manifest, Descriptor]:
@@ -123,15 +107,6 @@ class RegistryClient:
         """
         manifest, descriptor, _ = self._find_manifest(ref, platform or Platform(), _pull(ref))
         return manifest, descriptor
-
-    def config(self, ref: ImageReference, platform: Platform | None = None) -> dict[str, Any]:
-        """Returns the configuration of an image on one platform.
-
-        Raises:
-            ImageNotFoundError: There is no such image, or none for that platform.
-            RegistryError: The registry refused, or can't be reached.
-        """
-        return dict(self.image(ref, platform).config)
 
     def image(self, ref: ImageReference, platform: Platform | None = None) -> RemoteImage:
         """Returns an image with its configuration.
@@ -154,7 +129,8 @@ class RegistryClient:
         """Returns the single image under a name that we may push to, None where there is none.
 
         It costs two requests, one more for a password and two more for a token, which the push
-        that may follow needs as well. What is there for several platforms isn't ours: None.
+        that may follow needs as well. What is there for several platforms isn't ours: None. Nor is
+        an image there whose configuration was cleaned up under its manifest.
 
         Raises:
             RegistryError: The registry refused, or can't be reached.
@@ -162,12 +138,12 @@ class RegistryClient:
         scopes = _push(ref)
         try:
             content, descriptor = self._raw_manifest(ref, scopes)
+            if descriptor.media_type not in [family.manifest for family in Family]:
+                return None
+            manifest = parse_manifest(ref, content, descriptor)
+            config = self._config(ref, manifest, scopes)
         except ImageNotFoundError:
             return None
-        if descriptor.media_type not in [family.manifest for family in Family]:
-            return None
-        manifest = parse_manifest(ref, content, descriptor)
-        config = self._config(ref, manifest, scopes)
         return RemoteImage(ref.at(descriptor.digest), descriptor.digest, manifest, config)
 
     def has_blob(self, ref: ImageReference, digest: str) -> bool:
@@ -227,27 +203,6 @@ class RegistryClient:
             return False
         upload.run()
         return True
-
-    def mount(self, descriptor: Descriptor, source: ImageReference, target: ImageReference) -> bool:
-        """Has a registry take a blob from one of its repositories into another.
-
-        Returns:
-            False where that can't be done; nothing is changed then.
-
-        Raises:
-            RegistryError: The registry can't be reached.
-        """
-        opened = self._open_mount(descriptor, source, target)
-        if opened is None:
-            return True
-        if opened:
-            task = _task(target, "cancel an upload", pushing=True)
-            # many don't allow it, and end it some day by themselves
-            with suppress(RegistryError):
-                self._sessions.of(target).request(
-                    "DELETE", opened, task, scopes=_push(target), accept=(200, 202, 204)
-                )
-        return False
 
     def copy_blob(
         self, source: ImageReference, target: ImageReference, descriptor: Descriptor
@@ -359,20 +314,17 @@ class RegistryClient:
         return parse_manifest(ref, content, descriptor), descriptor, resolved
 
     def _raw_manifest(self, ref: ImageReference, scopes: Scopes) -> tuple[bytes, Descriptor]:
-        answer = self._manifest_request("GET", ref, scopes)
-        digest = sha256_digest(answer.body)
-        if ref.digest and ref.digest != digest:
-            raise wrong_digest(ref, digest, ref.digest)
-        return answer.body, Descriptor(media_type_of(answer), digest, len(answer.body))
-
-    def _manifest_request(self, method: str, ref: ImageReference, scopes: Scopes) -> Answer:
-        return self._sessions.of(ref).request(
-            *(method, f"/v2/{ref.repository}/manifests/{ref.selector}"),
+        answer = self._sessions.of(ref).request(
+            *("GET", f"/v2/{ref.repository}/manifests/{ref.selector}"),
             _task(ref, "read the manifest"),
             scopes=scopes,
             accept=(200,),
             headers={"Accept": ", ".join(MANIFEST_TYPES)},
         )
+        digest = sha256_digest(answer.body)
+        if ref.digest and ref.digest != digest:
+            raise wrong_digest(ref, digest, ref.digest)
+        return answer.body, Descriptor(media_type_of(answer), digest, len(answer.body))
 
     def _config(self, ref: ImageReference, manifest: Manifest, scopes: Scopes) -> dict[str, Any]:
         path = f"/v2/{ref.repository}/blobs/{manifest.config.digest}"

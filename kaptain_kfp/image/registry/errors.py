@@ -6,6 +6,7 @@ import json
 import ssl
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from kaptain_kfp.exceptions import (
     ImageNotFoundError,
@@ -17,7 +18,7 @@ from kaptain_kfp.image.registry.causes import distrust, words_of
 from kaptain_kfp.image.registry.credentials import Login
 from kaptain_kfp.image.registry.patience import retry_after
 
-__all__ = ["BLOB_MISSING", "Task", "refused", "unreachable"]
+__all__ = ["BLOB_MISSING", "Task", "plain_location", "refused", "unreachable"]
 
 BLOB_MISSING = "BlobMissing"
 """The reason of the error of a manifest some of whose blobs the registry hasn't."""
@@ -106,6 +107,23 @@ def unreachable(task: Task, error: BaseException) -> RegistryError:
         resource=task.subject,
         reason="RegistryUnavailable",
         hint="Check the registry's host and port, the network and its proxies, then try again.",
+    )
+
+
+def plain_location(task: Task, url: str) -> RegistryError:
+    """Returns the error of a registry behind TLS that sends us to where there is none.
+
+    Args:
+        task: What is being done.
+        url: Where it sends us; its path and query may be secrets.
+    """
+    return RegistryError(
+        f"{task.registry} sends us to http://{urlsplit(url).hostname} to {task.doing}, for "
+        f"{task.subject}, which isn't done: it would travel there in plain text.",
+        resource=task.subject,
+        reason="UnsafeLocation",
+        hint="The proxy before it has to tell it that it is reached by https:// "
+        "(X-Forwarded-Proto).",
     )
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from kaptain_kfp.exceptions import RegistryError
-from kaptain_kfp.image.registry.errors import Task, refused, unreachable
+from kaptain_kfp.image.registry.errors import Task, plain_location, refused, unreachable
 from kaptain_kfp.image.registry.patience import Patience, repeat
 from kaptain_kfp.image.registry.tokens import Authorizer, Scopes
-from kaptain_kfp.image.registry.transport import Body, Transport, origin_of
+from kaptain_kfp.image.registry.transport import Body, Transport, is_downgrade, origin_of
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -122,6 +122,8 @@ class Session:
         from urllib3.exceptions import HTTPError
 
         url = urljoin(f"{self._transport.origin}/", target)
+        if is_downgrade(self._transport.origin, url):
+            raise plain_location(task, url)
 
         def send() -> BaseHTTPResponse:
             return self._send(method, url, task, scopes, headers, body)

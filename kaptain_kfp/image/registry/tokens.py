@@ -128,7 +128,9 @@ class Authorizer:
                 "Content-Type": "application/x-www-form-urlencoded",
                 "Content-Length": str(len(body)),
             }
-            return lambda: self._transport.send("POST", realm, headers=headers, body=lambda: [body])
+            return lambda: self._transport.send(
+                "POST", realm, headers=headers, body=lambda: [body], secret_body=True
+            )
         query = urlencode([*about, *(("scope", scope) for scope in sorted(scopes))])
         url = f"{realm}{'&' if urlsplit(realm).query else '?'}{query}"
         basic = login.basic if login else None

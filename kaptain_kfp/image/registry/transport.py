@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from urllib3 import PoolManager
     from urllib3.response import BaseHTTPResponse
 
-__all__ = ["Body", "Transport", "origin_of"]
+__all__ = ["Body", "Transport", "is_downgrade", "origin_of"]
 
 Body: TypeAlias = Callable[[], Iterable[bytes]]
 """Makes the body of a request, anew each time it is sent; its length stands in the headers."""
@@ -62,6 +62,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         authorization: str | None = None,
         body: Body | None = None,
+        secret_body: bool = False,
     ) -> BaseHTTPResponse:
         """Sends a request, and follows redirects.
 
@@ -71,6 +72,8 @@ class Transport:
             headers: To send wherever it goes.
             authorization: The header that is sent to this URL's own origin, and to no other.
             body: Makes the body.
+            secret_body: Whether that, too, is for this URL's own origin only: a redirect to another
+                one isn't followed then.
 
         Returns:
             The answer, its body not yet read.
@@ -94,7 +97,7 @@ class Transport:
                 decode_content=False,
             )
             target = _next_url(method, url, response)
-            if target is None:
+            if target is None or (secret_body and origin_of(target) != home):
                 break
             response.drain_conn()
             url = target
@@ -142,6 +145,11 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
+def is_downgrade(url: str, target: str) -> bool:
+    """Tells whether a URL leads from TLS to plain text, where nobody is followed."""
+    return url.startswith("https:") and not target.startswith("https:")
+
+
 def _next_url(method: str, url: str, response: BaseHTTPResponse) -> str | None:
     """Returns where an answer sends us, None where it is to be taken as it is."""
     location = response.headers.get("Location")
@@ -149,9 +157,7 @@ def _next_url(method: str, url: str, response: BaseHTTPResponse) -> str | None:
     if response.status not in _REDIRECTS or not location or not kept:
         return None
     target = urljoin(url, location)
-    # from TLS to plain text nobody is followed
-    downgrade = url.startswith("https:") and not target.startswith("https:")
-    return None if downgrade else target
+    return None if is_downgrade(url, target) else target
 
 
 def _proxy(url: str) -> str | None:

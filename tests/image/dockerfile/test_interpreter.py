@@ -29,7 +29,9 @@ def context(tmp_path: Path) -> Context:
 
 
 def made(context: Context, *lines: str, base: dict[str, Any] | None = None) -> Outcome:
-    return interpret(read("\n".join(["FROM a", *lines])), BASE if base is None else base, context)
+    instructions = read("\n".join(["FROM a", *lines]))
+    assert base_of(instructions) == "a"
+    return interpret(instructions, BASE if base is None else base, context)
 
 
 def places(outcome: Outcome) -> list[dict[str, str]]:
@@ -72,6 +74,9 @@ def test_settings(context: Context) -> None:
         (['CMD ["x"]', 'ENTRYPOINT ["y"]'], ["y"], ["x"]),
         (["CMD x > y"], ["/own"], ["/bin/sh", "-c", "x > y"]),
         (["CMD []"], ["/own"], []),
+        (["ENTRYPOINT []"], [], None),
+        (['CMD ["x"]', "ENTRYPOINT []"], [], ["x"]),
+        (["RUN pip install a", "ENTRYPOINT []", "CMD []"], [], []),
     ],
 )
 def test_what_is_run(
@@ -131,7 +136,40 @@ def test_requirements_come_from_where_they_were_copied(context: Context) -> None
         "RUN pip install -r reqs.txt six==$SIX",
         'CMD ["python", "-m", "app"]',
     )
-    assert outcome.requirements == [f"-r {context.base / 'requirements.txt'}", "six==1.16"]
+    assert asked(outcome) == [[f"-r {context.base / 'requirements.txt'}", "six==1.16"]]
+
+
+def asked(outcome: Outcome) -> list[list[str]]:
+    return [list(install.lines) for install in outcome.installs]
+
+
+def test_variables_are_told_to_pip_from_where_they_are_set(context: Context) -> None:
+    outcome = made(
+        context,
+        "RUN pip install before",
+        "ARG PIP_INDEX_URL=https://a/simple",
+        "ENV PIP_NO_CACHE_DIR=1 PIP_TRUSTED_HOST=a",
+        "COPY requirements.txt /c.txt",
+        "ARG PIP_CONSTRAINT=/c.txt",
+        "RUN pip install one && pip install two",
+        base={"Env": ["PIP_EXTRA_INDEX_URL=https://b"]},
+    )
+    told = [
+        "-i https://a/simple",
+        f"-c {context.base / 'requirements.txt'}",
+        "--extra-index-url https://b",
+        "--trusted-host a",
+    ]
+    assert asked(outcome) == [
+        ["--extra-index-url https://b", "before"],
+        [*told, "one"],
+        [*told, "two"],
+    ]
+
+
+def test_a_variable_that_nothing_stands_for(context: Context) -> None:
+    with pytest.raises(NeedsTool, match="line 3: RUN pip install a: PIP_TARGET, which is set"):
+        made(context, "ENV PIP_TARGET=/opt/mine", "RUN pip install a")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +225,22 @@ def test_the_base_is_named() -> None:
 def test_bases_that_need_a_tool(content: str) -> None:
     with pytest.raises(NeedsTool):
         base_of(read(content))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["RUN true", 'RUN ["true"]', "ADD a.tgz /x", "ADD a http://b /x", "SHELL a", "ENV A='$B'"],
+)
+def test_no_base_is_asked_for_what_needs_a_tool_on_any(line: str) -> None:
+    with pytest.raises(NeedsTool, match="line 2"):
+        base_of(read(f"FROM a\n{line}"))
+
+
+@pytest.mark.parametrize(
+    "line", ["RUN $A install b", 'RUN ["pip", "install", "$a"]', "ADD a /b.tgz", "COPY a.tgz /b"]
+)
+def test_what_may_be_followed_on_some_base(line: str) -> None:
+    assert base_of(read(f"FROM a\n{line}")) == "a"
 
 
 @pytest.mark.parametrize("content", ["USER 1\nFROM a", "ARG A=1", "FROM a b"])

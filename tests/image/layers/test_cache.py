@@ -12,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaptain_kfp.image.layers.cache import (
+    constraint_settings,
     index_settings,
     index_variables,
     local_digests,
+    movable,
     requirements_key,
 )
 from kaptain_kfp.image.oci import Platform
-from kaptain_kfp.image.requirements import LocalProject, Requirements
-from kaptain_kfp.specs import SourceEntry, SourceSpec
+from kaptain_kfp.image.requirements import LocalProject, Requirements, read_requirements
 
 ASKED = Requirements(
     lines=("numpy>=1,<2", "torch[b,a] ; python_version > '3'", "x @ https://example.com/x.whl"),
@@ -110,6 +111,8 @@ def test_the_indexes_that_pip_itself_tells(tmp_path: Path) -> None:
     config = tmp_path / "pip.conf"
     config.write_text(
         "[global]\nindex-url = https://me:s3cret@example.com/simple\ntimeout = 7\n"
+        "constraint =\n    /c.txt\n    https://example.com/it's.txt\n"
+        "[download]\nconstraint = d.txt\n"
         "[install]\nfind-links =\n    /wheels\n    https://x:y@example.com/w\n"
     )
     done = subprocess.run(
@@ -131,6 +134,9 @@ def test_the_indexes_that_pip_itself_tells(tmp_path: Path) -> None:
     assert "https://example.com/w" in found["install.find-links"]
     assert not any("timeout" in name for name in found)
     assert "s3cret" not in str(found)
+    places = constraint_settings(done.stdout.splitlines())
+    assert {"/c.txt", "https://example.com/it's.txt"} <= set(places)
+    assert "d.txt" not in places
 
 
 def test_the_base_image_is_told_of_indexes_but_of_no_password() -> None:
@@ -168,13 +174,21 @@ def test_a_path_has_the_digest_of_what_lies_there(
     asked = Requirements(local=(LocalProject(path),))
 
     def digest(entry: str, content: str) -> str:
-        entries = (
-            SourceEntry(path=entry, digest=content, size=1),
-            SourceEntry(path="far", digest="f", size=1),
-        )
-        return local_digests(asked, SourceSpec(main_file="t.py", entries=entries))[path]
+        return local_digests(asked, {entry: content, "far": "f"}).get(path, "")
 
     for entry in changed:
         assert digest(entry, "1") != digest(entry, "2")
     for entry in same:
         assert digest(entry, "1") == digest(entry, "2")
+
+
+def test_folders_of_wheels_are_named_by_their_paths_in_the_code(tmp_path: Path) -> None:
+    (tmp_path / "r.txt").write_text(
+        "--find-links .\n--find-links wheels\n-f /\n./mine\n-i https://a\n"
+    )
+    (tmp_path / "wheels").mkdir()
+    moved = movable(read_requirements(tmp_path / "r.txt"), tmp_path)
+    folders = [f"--find-links {path}" for path in (".", "wheels", "/")]
+    assert moved.options == (*folders, "-i https://a")
+    assert [project.path for project in moved.local] == ["./mine", ".", "wheels", "/"]
+    assert set(local_digests(moved, {"wheels": "1"})) == {".", "wheels"}

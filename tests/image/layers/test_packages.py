@@ -101,20 +101,6 @@ def test_python_takes_it_for_installed(
     assert (done.stdout.split(), done.stderr) == (["hello", "pip"], "")
 
 
-def test_packages_can_be_left_out(
-    wheel: Path, tmp_path: Path, make_wheel: Callable[..., Path], write: Callable[..., Any]
-) -> None:
-    site = install(wheel, tmp_path / "site")
-    alone = write(requirements_layer(site))
-    install(make_wheel(tmp_path / "more", "my_pip"), tmp_path / "more" / "site")
-    for path in (tmp_path / "more" / "site").iterdir():
-        path.rename(site / path.name)
-    assert write(requirements_layer(site)).blob != alone.blob
-    assert write(requirements_layer(site, exclude=["My.Pip"])).blob == alone.blob
-    nothing = write(requirements_layer(site, exclude=["greeter", "my-pip"]))
-    assert list(nothing.members) == ["opt/kaptain", ROOT]
-
-
 def dist_info(site: Path, **files: str) -> Path:
     folder = site / "other-2.0.dist-info"
     folder.mkdir(parents=True)

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 
-from kaptain_kfp.exceptions import RegistryAuthError
+from kaptain_kfp.exceptions import RegistryAuthError, RegistryError
 from kaptain_kfp.image.oci import Descriptor, sha256_digest
 from kaptain_kfp.image.registry.blobs import bytes_source
 from kaptain_kfp.image.registry.client import RegistryClient
@@ -189,6 +189,49 @@ def test_an_upload_elsewhere_gets_no_credentials(stack: ExitStack) -> None:
     ).run()
     sessions.close()
     assert [(m, "authorization" in headers) for m, _, headers in storage.asked] == [("PUT", False)]
+
+
+def test_no_layer_is_sent_in_plain_text(stack: ExitStack) -> None:
+    authority = trustme.CA()
+    storage = Site(lambda _: (201, {}, b"")).serve(stack)
+    registry = Site(lambda _: (202, {"Location": f"{storage.url}/put?signed=hush"}, b""))
+    registry.serve(stack, authority.issue_cert("127.0.0.1"))
+    host = registry.url.removeprefix("https://")
+    sessions = Sessions(
+        Credentials(),
+        ca={host: authority.cert_pem.bytes().decode()},
+        insecure_hosts=(),
+        patience=QUICK,
+    )
+    stack.callback(sessions.close)
+    ref = image_reference(f"{host}/a:1")
+    with pytest.raises(RegistryError, match="in plain text") as caught:
+        Upload(
+            *(sessions.of(ref), "a", frozenset({"repository:a:pull,push"}), Task("r", "a", "push")),
+            digest=sha256_digest(b"x"),
+            size=1,
+            source=bytes_source(b"x"),
+            part_bytes=10,
+            progress=lambda _: None,
+        ).run()
+    assert caught.value.reason == "UnsafeLocation"
+    assert "hush" not in str(caught.value)
+    assert storage.asked == []
+
+
+def test_an_identity_token_goes_to_nobody_else(stack: ExitStack) -> None:
+    other = Site(lambda _: (200, {}, b'{"token": "t"}')).serve(stack)
+    tokens = Site(lambda _: (307, {"Location": f"{other.url}/token"}, b"")).serve(stack)
+    challenge = {"WWW-Authenticate": f'Bearer realm="{tokens.url}/token"'}
+    registry = Site(lambda _: (401, challenge, b"")).serve(stack)
+    entry = {"identitytoken": "secret"}
+    with (
+        RegistryClient(Credentials({"auths": {registry.url: entry}}), patience=QUICK) as client,
+        pytest.raises(RegistryError, match="get a token"),
+    ):
+        client.image(image_reference(f"{registry.url.removeprefix('http://')}/a:1"))
+    assert [method for method, _, _ in tokens.asked] == ["POST"]
+    assert other.asked == []
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
