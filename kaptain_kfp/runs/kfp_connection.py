@@ -102,6 +102,23 @@ class KfpConnection:
         """Returns what the server says of itself: ``tag_name`` (its version), ``multi_user``."""
         return self.call("say how it is", self._health.healthz_service_get_healthz)
 
+    def get_full_run(self, run_id: str, **options: Any) -> Any:
+        """Reads a run with all that the server knows of its tasks; to be made by `call`.
+
+        The client library doesn't know the view yet, and servers don't mind one that they don't
+        know.
+        """
+        return self.runs.api_client.call_api(
+            "/apis/v2beta1/runs/{run_id}",
+            "GET",
+            {"run_id": run_id},
+            [("view", "FULL")],
+            {"Accept": "application/json"},
+            auth_settings=["Bearer"],
+            _return_http_data_only=True,
+            **options,
+        )
+
     def call(
         self,
         asked: str,

@@ -26,7 +26,8 @@ from kaptain_kfp.store.records import Records
 from .base import RunHandle, RunState
 from .kfp_connection import KfpConnection
 from .kfp_failures import AnswerLostError
-from .kfp_state import culprit, pauses, state_of, trouble_of
+from .kfp_state import pauses, state_of
+from .kfp_tasks import culprit, tasks_of, trouble_of, values_of
 from .kfp_workloads import end_workloads, left_by, pods_of
 from .told import error_of, kept_tail, outputs_of
 
@@ -82,8 +83,20 @@ class KfpRunHandle(RunHandle):
 
     @property
     def outputs(self) -> Mapping[str, Any]:
-        """The output parameters of its steps, as their records tell: the API has no values."""
-        return outputs_of(self._told(), self.id)
+        """The outputs of its steps: task → output → value (of artifacts: uri and metadata).
+
+        Parameters are there as the model's records tell. A server that keeps ML Metadata has no
+        values beside them; one with an API for artifacts adds these, and the outputs of steps that
+        leave no records.
+        """
+        told: Mapping[tuple[str, str], Mapping[str, Any]] = {}
+        try:
+            told = values_of(fetched(self._connection, self.id, full=True))
+        except RunNotFoundError:
+            pass  # deleted there; the records stay
+        except RunnerUnavailableError as error:
+            get_logger().warning("Artifacts of run %s are left out: %s", self.id, error.message)
+        return outputs_of(self._told(), self.id, told)
 
     def wait(self, timeout: float | None = None, *, verbose: bool = False) -> RunState:
         """Waits for the end: asks the server each second at first, later every ten.
@@ -248,7 +261,12 @@ class KfpRunHandle(RunHandle):
             )
         if state is not RunState.FAILED:
             return None
-        return error_of(self._told(), self.id, self.url) or RunFailedError(
+        told = error_of(self._told(), self.id, self.url)
+        if told is not None:
+            return told
+        if not tasks_of(run):
+            run = fetched(self._connection, self.id, full=True)
+        return RunFailedError(
             f"The run {self.id} failed: {trouble_of(run)}.",
             resource=resource,
             reason="PipelineFailed",
@@ -258,10 +276,10 @@ class KfpRunHandle(RunHandle):
 
     def _tail(self, run: Mapping[str, Any]) -> str:
         """Returns the last lines of the pod that failed, or else of the last one."""
-        failed = (culprit(run) or {}).get("pod_name")
+        failed = culprit(run)
         with suppress(ClusterError):
             pods = pods_of(self._cluster, self.id)
-            named = [pod for pod in pods if pod["metadata"]["name"] == failed]
+            named = [pod for pod in pods if failed and pod["metadata"]["name"] == failed.pod]
             if pods:
                 return self._cluster.log_tail(ResourceRef.of((named or [*pods])[-1]))
         return ""
@@ -270,16 +288,20 @@ class KfpRunHandle(RunHandle):
         return [] if self._records is None else self._records.load()
 
 
-def fetched(connection: KfpConnection, run_id: str) -> dict[str, Any]:
+def fetched(connection: KfpConnection, run_id: str, *, full: bool = False) -> dict[str, Any]:
     """Returns what the server says about a run.
+
+    Args:
+        connection: The server.
+        run_id: The run.
+        full: With its tasks and their artifacts, where a server leaves these out if it may.
 
     Raises:
         RunNotFoundError: There is none of that id.
     """
+    read = connection.get_full_run if full else connection.runs.run_service_get_run
     try:
-        return connection.call(
-            f"read the run {run_id}", connection.runs.run_service_get_run, run_id
-        )
+        return connection.call(f"read the run {run_id}", read, run_id)
     except RunError as error:
         if error.reason != "NotFound":
             raise

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from .base import RunState
 
-__all__ = ["culprit", "pauses", "state_of", "time_of", "trouble_of"]
+__all__ = ["pauses", "state_of", "time_of"]
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 10.0
 _GROWTH = 1.25
-
-_DRIVER = "-driver"
-"""How the tasks end that prepare others."""
-
-_EXECUTOR = "executor"
 
 
 def pauses() -> Iterator[float]:
@@ -47,30 +42,6 @@ def state_of(run: Mapping[str, Any]) -> RunState:
     return state
 
 
-def culprit(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Returns the detail of the task that failed first, or None where there is none.
-
-    DAGs fail with what is in them, and so count only where nothing in them says more; a driver
-    counts where the step itself never came to run. Of a step the detail of its pod is meant.
-    """
-    failed = [task for task in _details(run) if RunState.of(task.get("state")) is RunState.FAILED]
-    return min(failed, key=_rank, default=None)
-
-
-def trouble_of(run: Mapping[str, Any]) -> str:
-    """Returns why a run failed, as far as Kubeflow Pipelines itself tells."""
-    task = culprit(run)
-    said = _message(run)
-    if task is None:
-        return said or "a step of its pipeline failed"
-    name = _name(run, task)
-    told = _message(task) or said
-    where = f"its step {name.removesuffix(_DRIVER)!r} failed"
-    if name.endswith(_DRIVER):
-        where = f"its step {name.removesuffix(_DRIVER)!r} could not be started"
-    return f"{where}: {told}" if told else where
-
-
 def time_of(text: str | None) -> datetime | None:
     """Returns a time of the API; None for none, and for the year 1, which means none, too."""
     if not text:
@@ -80,27 +51,3 @@ def time_of(text: str | None) -> datetime | None:
     digits = fraction[:6].ljust(6, "0") if fraction.isdecimal() else "000000"
     time = datetime.fromisoformat(f"{moment}.{digits}+00:00")
     return time if time.year > 1 else None
-
-
-def _details(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return (run.get("run_details") or {}).get("task_details") or ()
-
-
-def _rank(task: Mapping[str, Any]) -> tuple[bool, bool, bool, str]:
-    is_dag = any("task_id" in child for child in task.get("child_tasks") or ())
-    is_driver = str(task.get("display_name", "")).endswith(_DRIVER)
-    return is_dag, is_driver, not task.get("pod_name"), str(task.get("end_time") or "")
-
-
-def _name(run: Mapping[str, Any], task: Mapping[str, Any]) -> str:
-    """Returns what the pipeline calls a task; its pod stands below it as "executor"."""
-    if task.get("display_name") == _EXECUTOR:
-        parent = task.get("parent_task_id")
-        task = next((t for t in _details(run) if t.get("task_id") == parent), task)
-    return str(task.get("display_name") or task.get("task_id") or "without a name")
-
-
-def _message(place: Mapping[str, Any]) -> str:
-    error = place.get("error")
-    text = error.get("message") if isinstance(error, Mapping) else error
-    return str(text or "").strip().rstrip(".")

@@ -32,7 +32,7 @@ from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.podspec import ConfigurationTrouble, Launch, launch_of
 
-from .step_notes import StepNote, dag_id, note_of, write_note
+from .step_notes import StepNote, dag_id, note_of, parent_task_id, write_note
 from .step_pod import pod_of, with_names
 
 __all__ = ["DAG_MARKER", "HOME_VARIABLE", "NAMESPACE_VARIABLE", "main"]
@@ -71,8 +71,9 @@ def _run_as_kubeflow(
         return 0
     note = StepNote(task, iterations, time.time(), outputs=str(outputs))
     write_note(folder, note)
-    number = dag_id(run_id, task, iterations)
-    words = [word.replace(DAG_MARKER, number) for word in command]
+    identify = parent_task_id if settings["kubeflow"].get("artifactApi") else dag_id
+    around = identify(run_id, task, iterations)
+    words = [word.replace(DAG_MARKER, around) for word in command]
     seen = {name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES}
     code = _run(settings, executor_input, words, seen)
     message = f"Error (exit code {code})" if code else ""

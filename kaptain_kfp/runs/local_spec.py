@@ -41,6 +41,7 @@ class KubeflowRun:
         created: When it was submitted (RFC 3339).
         scheduled: When it was planned for; where it is no recurring run's, when it was submitted.
         pipeline_root: Where its artifacts belong.
+        artifact_api: Whether its artifacts are the API's own, and no longer ML Metadata's.
     """
 
     run_id: str
@@ -49,6 +50,7 @@ class KubeflowRun:
     created: str
     scheduled: str
     pipeline_root: str
+    artifact_api: bool = False
 
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> KubeflowRun:
@@ -64,6 +66,7 @@ class KubeflowRun:
             created=created,
             scheduled=spec.get("scheduledAt", created),
             pipeline_root=f"{root}/{pipeline}/{run_id}",
+            artifact_api=spec["kubeflow"].get("artifactApi", False),
         )
 
     def told(self, text: str, task: str) -> str:
@@ -168,6 +171,8 @@ class _OwnComponents:
         }
         if self.kubeflow is not None:
             words["kubeflow"] = {"pipelineRoot": self.kubeflow.pipeline_root}
+            if self.kubeflow.artifact_api:
+                words["kubeflow"]["artifactApi"] = True
         return [*_LAUNCHER, json.dumps(words), "{{$}}"]
 
 

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["StepNote", "dag_id", "note_of", "notes", "write_note"]
+__all__ = [
+    "StepNote",
+    "dag_id",
+    "note_of",
+    "notes",
+    "parent_task_id",
+    "path_key",
+    "task_id",
+    "write_note",
+]
 
 _LARGEST_ID = 10**9
+_IDS = uuid.UUID("5b1d4c0e-3b5f-4a39-9d6e-0d4f1d8f0a51")
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,29 @@ def dag_id(run_id: str, task: str, iterations: str) -> str:
     """
     text = f"{run_id}/{task.rpartition('.')[0]}/{iterations}"
     return str(1 + int(hashlib.sha256(text.encode()).hexdigest(), 16) % _LARGEST_ID)
+
+
+def path_key(path: Sequence[str], iterations: str) -> str:
+    """Returns what a task is found by within its run: its path, and the iterations it is in."""
+    return f"{'.'.join(path)}[{iterations}]"
+
+
+def task_id(run_id: str, key: str) -> str:
+    """Returns the id of a task, by its `path_key`; ``root`` is that of the pipeline."""
+    return str(uuid.uuid5(_IDS, f"{run_id}/{key}"))
+
+
+def parent_task_id(run_id: str, task: str, iterations: str) -> str:
+    """Returns the id of the task that holds a task, where artifacts are the API's own.
+
+    All iterations of a loop share the loop's.
+    """
+    *path, _ = task.split(".")
+    if not path:
+        return task_id(run_id, "root")
+    before, _, last = iterations.rpartition(".")
+    inner = before if last.startswith(f"{path[-1]}-iteration-") else iterations
+    return task_id(run_id, path_key(path, inner))
 
 
 def note_of(run_folder: Path, task: str, iterations: str) -> StepNote | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from kaptain_kfp.exceptions import KaptainError
@@ -43,17 +45,33 @@ def kept_tail(records: Sequence[Record], run_id: str) -> Iterator[str]:
                 yield from told.log_tail.splitlines()
 
 
-def outputs_of(records: Sequence[Record], run_id: str) -> dict[str, dict[str, Any]]:
-    """Returns the output parameters of a run's steps: task → output → value.
+def outputs_of(
+    records: Sequence[Record],
+    run_id: str,
+    told: Mapping[tuple[str, str], Mapping[str, Any]] = MappingProxyType({}),
+) -> dict[str, dict[str, Any]]:
+    """Returns the outputs of a run's steps: task → output → value.
 
     In a loop the task's name follows the id of the iteration and a slash.
+
+    Args:
+        records: Of the model: they come first.
+        run_id: The run.
+        told: What else is known: (id of what the step is in, its name) → output → value.
     """
-    found = [record for record in records if record.run_id == run_id and record.event == "outcome"]
-    names = [_name(record.task) for record in found]
-    outputs = {}
-    for record, (dag, task) in zip(found, names, strict=True):
-        alone = sum(other == task for _, other in names) == 1
-        outputs[task if alone else f"{dag}/{task}"] = _values(record, record.outcome or Outcome())
+    found = {
+        _name(record.task): _values(record, record.outcome or Outcome())
+        for record in records
+        if record.run_id == run_id and record.event == "outcome"
+    }
+    # The two may call the same place by different ids: a server that was upgraded does.
+    counts = [Counter(task for _, task in steps) for steps in (found, told)]
+    outputs: dict[str, dict[str, Any]] = {}
+    for steps in (told, found):
+        for (place, task), values in steps.items():
+            alone = all(count[task] <= 1 for count in counts)
+            if values:
+                outputs.setdefault(task if alone else f"{place}/{task}", {}).update(values)
     return outputs
 
 

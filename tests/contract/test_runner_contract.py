@@ -54,7 +54,12 @@ class TestKfpRunner(_Runners):
 
 
 class TestKfpRunnerOnKubernetes(TestKfpRunner):
-    """Pods and workloads are seen through the API of Kubernetes."""
+    """Pods and workloads are seen through the API of Kubernetes; artifacts are of KFP's own."""
+
+    @pytest.fixture
+    def face(self, home: Path) -> Iterator[KfpFace]:
+        with serve_kfp(home, artifact_api=True) as served:
+            yield served
 
     @pytest.fixture
     def cluster(self, home: Path) -> Iterator[Cluster]:  # type: ignore[override]

@@ -174,6 +174,7 @@ def serve_kubeflow(
     scripted: bool = False,
     operators: bool = True,
     without: tuple[str, ...] = (),
+    artifact_api: bool = False,
     **settings: Any,
 ) -> Iterator[Kubeflow]:
     """Runs a Kubeflow as long as the context lasts.
@@ -187,6 +188,7 @@ def serve_kubeflow(
             own, where processes run; it is given the Secrets of the model beforehand.
         operators: False: nobody looks after custom objects.
         without: Kinds that aren't installed.
+        artifact_api: Kubeflow Pipelines has artifacts of its own, and no ML Metadata any more.
         **settings: For every `Config`.
     """
     steps = place / "steps" if scripted else home
@@ -220,6 +222,7 @@ def serve_kubeflow(
                 kubernetes=kubernetes.kubeconfig_of(token, NAMESPACE),
                 namespace=NAMESPACE,
                 tokens=kfp_tokens,
+                artifact_api=artifact_api,
             )
         )
         kubelet = stack.enter_context(ScriptedKubelet(Home(home))) if scripted else None

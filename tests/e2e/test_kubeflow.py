@@ -18,12 +18,17 @@ from kaptain_kfp.testing.faulty_proxy import proxy_to
 from kaptain_kfp.testing.homes import pod_processes
 from kaptain_kfp.testing.wheels import make_wheel
 
+from .conftest import MakeKubeflow
 from .kubeflow import UPLOADING, Kubeflow
 
 MOST_TO_FIND_AN_IMAGE = 4
 
 
-def test_a_model_is_trained_and_everything_can_be_read_back(kubeflow: Kubeflow) -> None:
+@pytest.mark.parametrize("artifact_api", [False, True], ids=["ml-metadata", "artifact-api"])
+def test_a_model_is_trained_and_everything_can_be_read_back(
+    make_kubeflow: MakeKubeflow, artifact_api: bool
+) -> None:
+    kubeflow = make_kubeflow(artifact_api=artifact_api)
     model = kubeflow.model(UPLOADING, labels=["team-a"])
     assert model.state is ModelState.UNTRAINED
     assert model.train({"--C": 0.1, "--epochs": 3}, args={"--log": "x y"}) is True
@@ -34,6 +39,17 @@ def test_a_model_is_trained_and_everything_can_be_read_back(kubeflow: Kubeflow) 
     run = model.last_run
     assert run is not None and run.state is RunState.SUCCEEDED and run.error is None
     assert "rank None of None" in list(run.logs())
+    trained = run.outputs["train"]
+    assert trained["model_uri"] == model.model_uri
+    assert trained["outcome"]["metrics"]["accuracy"]["max"] == 0.75
+    assert set(run.outputs) == {"build-image", "train"}
+    artifacts = {name: trained[name] for name in set(trained) - {"model_uri", "outcome"}}
+    if artifact_api:
+        assert artifacts["metrics"]["metadata"] == {"accuracy": 0.75}
+        assert artifacts["trained_model"]["metadata"]["revision"] == model.revision
+        assert artifacts["trained_model"]["uri"].startswith("minio://mlpipeline/")
+    else:
+        assert artifacts == {}, "ML Metadata's API is no way for a notebook"
     stored = kubeflow.s3.folder / "models/prod/dev/digits/trained" / model.revision / "model.json"
     assert sorted(json.loads(stored.read_text())) == ["--C=0.1", "--epochs=3", "--log=x y"]
     assert [r.event for r in model.history()] == ["submitted", "outcome", "outcome"]

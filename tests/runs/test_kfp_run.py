@@ -198,13 +198,32 @@ def test_a_run_that_is_deleted_while_somebody_waits(
             ask()
 
 
+@pytest.mark.parametrize("artifact_api", [False, True], ids=["ml-metadata", "artifact-api"])
 def test_what_kubeflow_pipelines_says_where_no_step_left_a_word(
-    make_runner: MakeRunner, start: Start
+    kaptain_home: Path, make_runner: MakeRunner, start: Start, artifact_api: bool
 ) -> None:
-    run = start(make_runner(), "die")
-    with pytest.raises(RunFailedError, match=r"its step 'act' failed: .*exit code 1") as caught:
-        run.wait(PATIENCE)
-    assert caught.value.reason == "PipelineFailed"
+    with serve_kfp(kaptain_home, artifact_api=artifact_api) as face:
+        run = start(make_runner(host=face.url), "die")
+        with pytest.raises(RunFailedError, match=r"its step 'act' failed: .*exit code 1") as caught:
+            run.wait(PATIENCE)
+        assert caught.value.reason == "PipelineFailed"
+
+
+def test_outputs_outlive_the_run_and_its_server(
+    face: KfpFace, make_runner: MakeRunner, start: Start, log: pytest.LogCaptureFixture
+) -> None:
+    runner = make_runner(Time())
+    run = start(runner, "succeed")
+    run.wait(PATIENCE)
+    told = run.outputs
+    assert set(told) == {"act"} and not log.messages
+    face.faults.add(Fault(do="drop", times=None))
+    assert run.outputs == told
+    assert any("Artifacts" in message and run.id in message for message in log.messages)
+    face.faults.clear()
+    connection = runner._connection
+    connection.call("delete it", connection.runs.run_service_delete_run, run.id)
+    assert run.outputs == told
 
 
 def test_once_the_pods_are_gone_the_records_keep_the_last_lines(

@@ -73,3 +73,32 @@ def test_outputs_go_by_the_names_of_tasks(prefix: str) -> None:
 def test_the_iterations_of_a_loop_are_kept_apart() -> None:
     records = [record(f"{n}-train", "outcome", outcome=Outcome()) for n in (17, 18)]
     assert sorted(outputs_of(records, "run")) == ["17/train", "18/train"]
+
+
+def test_what_the_server_tells_is_added_and_records_come_first() -> None:
+    trained = Outcome(model_uri="s3://b/m")
+    records = [record(f"{UUID}-train", "outcome", outcome=trained)]
+    artifact = {"uri": "s3://b/root", "metadata": {}}
+    told: dict[tuple[str, str], dict[str, Any]] = {
+        (UUID, "train"): {"model_uri": "s3://other", "trained_model": artifact},
+        (UUID, "of-others"): {"Output": 7},
+        (UUID, "still-runs"): {},
+    }
+    own = {"model_uri": "s3://b/m", "outcome": trained.dump()}
+    meant = {"train": {**own, "trained_model": artifact}, "of-others": {"Output": 7}}
+    assert outputs_of(records, "run", told) == meant
+    # a server that was upgraded since knows the place of the step by another id
+    records = [record("17-train", "outcome", outcome=trained)]
+    assert outputs_of(records, "run", told) == meant
+
+
+def test_iterations_of_which_only_some_left_records_are_kept_apart() -> None:
+    records = [record("17-train", "outcome", outcome=Outcome())]
+    told: dict[tuple[str, str], dict[str, Any]] = {
+        (f"{UUID}.{n}", "train"): {"n": n} for n in (0, 1)
+    }
+    assert sorted(outputs_of(records, "run", told)) == [
+        "17/train",
+        f"{UUID}.0/train",
+        f"{UUID}.1/train",
+    ]

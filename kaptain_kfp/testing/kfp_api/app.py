@@ -31,13 +31,14 @@ _VERBS = {"POST": "create", "GET": "get", "PATCH": "patch", "DELETE": "delete"}
 
 
 def application(
-    shelf: Shelf, template: Callable[[], Mapping[str, Any]]
+    shelf: Shelf, template: Callable[[], Mapping[str, Any]], *, artifact_api: bool = False
 ) -> tuple[ASGIApp, Sequence[Route]]:
     """Returns the API, and its routes.
 
     Args:
         shelf: Where everything is kept.
         template: Makes the pod that executes a run.
+        artifact_api: Whether artifacts are the API's own, and no longer ML Metadata's.
     """
 
     def healthz(call: Call) -> Mapping[str, Any]:
@@ -45,7 +46,7 @@ def application(
         return {**told, "multi_user": shelf.multi_user}
 
     experiments, pipelines = Experiments(shelf), Pipelines(shelf)
-    jobs = Jobs(pipelines, template)
+    jobs = Jobs(pipelines, template, artifact_api)
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/healthz", healthz),
         *experiments.routes(),

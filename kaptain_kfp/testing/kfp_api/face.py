@@ -60,6 +60,7 @@ def serve_kfp(
     namespace: str = "default",
     multi_user: bool = False,
     tokens: Mapping[str, bool] | None = None,
+    artifact_api: bool = False,
     port: int = 0,
 ) -> Iterator[KfpFace]:
     """Serves the API as long as the context lasts; runs go on without it.
@@ -74,6 +75,8 @@ def serve_kfp(
         multi_user: Whether requests have to name a namespace.
         tokens: Bearer token → whether it may do anything (else 403); a request without a token of
             these gets 401. With none, everybody may do everything.
+        artifact_api: True: artifacts are the API's own, as in what follows ML Metadata: a run tells
+            its tasks and their outputs where it is asked for in full, and has no ``run_details``.
         port: Where; 0 for one that is free.
     """
     given = {"KAPTAIN_TARGET": "kubeflow", **(environment or {})}
@@ -85,8 +88,8 @@ def serve_kfp(
         return executor_template(home, {}, told, grace_seconds=_GRACE_SECONDS)
 
     faults, requests = Faults(), Requests()
-    app, routes = application(Shelf(Home(home), namespace, multi_user=multi_user), template)
-
+    shelf = Shelf(Home(home), namespace, multi_user=multi_user)
+    app, routes = application(shelf, template, artifact_api=artifact_api)
     faulty = FaultMiddleware(Guard(app, tokens or {}), faults=faults, refusal=refusal)
     counted = CountingMiddleware(faulty, requests=requests, asked=partial(asked, routes))
     with HttpServer(counted, port) as server:

@@ -25,10 +25,12 @@ class Jobs:
     Attributes:
         pipelines: Where versions are found.
         template: Makes the pod that executes a run.
+        artifact_api: Whether artifacts are the API's own.
     """
 
     pipelines: Pipelines
     template: Callable[[], Mapping[str, Any]]
+    artifact_api: bool = False
 
     def spec_of(self, body: Mapping[str, Any], experiment: Object) -> dict[str, Any]:
         """Returns the spec; what is None in it is to be left out.
@@ -57,7 +59,7 @@ class Jobs:
             "pipelineRoot": root or None,
             "serviceAccount": str(body.get("service_account") or ""),
             "pluginsInput": part_of(body, "plugins_input") or None,
-            "kubeflow": {"pipelineRoot": root or _ROOT},
+            "kubeflow": {"pipelineRoot": root or _ROOT, "artifactApi": self.artifact_api},
             "keepWorkloads": True,
             "template": self.template(),
         }

@@ -8,6 +8,7 @@ from typing import Any
 from kaptain_kfp.local.controllers.run import FINAL_STATES
 from kaptain_kfp.runs.step_notes import notes
 
+from .artifacts import tasks_with_artifacts
 from .calls import Call, Handler
 from .errors import invalid
 from .experiments import Experiments, space_of
@@ -20,6 +21,7 @@ from .tasks import task_details
 __all__ = ["Runs"]
 
 _KIND = "Run"
+_FULL = "FULL"
 
 
 class Runs:
@@ -73,8 +75,9 @@ class Runs:
             if not experiment or run["spec"].get("experimentId") == experiment
         }
         page = page_of(map(_summary, found.values()), call.query, "runs", "run_id")
+        full = call.query.get("view") == _FULL
         for view in page.get("runs", ()):
-            view.update(self._details(found[view["run_id"]]))
+            view.update(self._details(found[view["run_id"]], full=full))
         return page
 
     def get(self, call: Call) -> Mapping[str, Any]:
@@ -82,7 +85,7 @@ class Runs:
         found = self._find(call)
         if _state(found) not in FINAL_STATES:
             self._shelf.work()
-        return self._view(found)
+        return self._view(found, full=call.query.get("view") == _FULL)
 
     def delete(self, call: Call) -> Mapping[str, Any]:
         """Deletes a run; one that isn't over loses its pods."""
@@ -124,12 +127,14 @@ class Runs:
     def _find(self, call: Call) -> Object:
         return self._shelf.get(_KIND, call.path["run_id"], "Run")
 
-    def _view(self, found: Object) -> dict[str, Any]:
-        return {**_summary(found), **self._details(found)}
+    def _view(self, found: Object, *, full: bool = False) -> dict[str, Any]:
+        return {**_summary(found), **self._details(found, full=full)}
 
-    def _details(self, found: Object) -> dict[str, Any]:
+    def _details(self, found: Object, *, full: bool) -> dict[str, Any]:
         """Returns what a run tells that has to be looked for."""
         written = tuple(notes(self._shelf.home.run(found["metadata"]["name"])))
+        if self._jobs.artifact_api:
+            return {"tasks": tasks_with_artifacts(found, written)} if full else {}
         return {"run_details": {"task_details": task_details(found, written)}}
 
 

@@ -17,16 +17,27 @@ from typing import Any
 from kaptain_kfp.local.controllers import time_text
 from kaptain_kfp.local.controllers.run import FINAL_STATES
 from kaptain_kfp.runs.local_spec import resource_name_of
-from kaptain_kfp.runs.step_notes import StepNote, dag_id
+from kaptain_kfp.runs.step_notes import StepNote, dag_id, path_key, task_id
 
-__all__ = ["task_details"]
-
-_IDS = uuid.UUID("5b1d4c0e-3b5f-4a39-9d6e-0d4f1d8f0a51")
+__all__ = ["Node", "task_details", "workflow_of"]
 
 
 @dataclass
-class _Node:
-    """One node of the workflow."""
+class Node:
+    """One node of the workflow.
+
+    Attributes:
+        path: What it is found by within its run.
+        name: What it is called.
+        began: When (RFC 3339).
+        ended: When; None before.
+        state: As the API calls it.
+        pod: Its pod; empty where it has none of its own.
+        execution_id: Of ML Metadata; empty for pods.
+        message: Why it failed.
+        outputs: The folder with its outputs, of a step.
+        children: What is below it.
+    """
 
     path: str
     name: str
@@ -36,7 +47,8 @@ class _Node:
     pod: str = ""
     execution_id: str = ""
     message: str = ""
-    children: list[_Node] = field(default_factory=list)
+    outputs: str = ""
+    children: list[Node] = field(default_factory=list)
 
 
 def task_details(run: Mapping[str, Any], notes: Sequence[StepNote]) -> list[dict[str, Any]]:
@@ -46,12 +58,21 @@ def task_details(run: Mapping[str, Any], notes: Sequence[StepNote]) -> list[dict
         run: The Run object.
         notes: What is written down about its steps.
     """
+    found = workflow_of(run, notes)
+    return [] if found is None else list(_flat(run["metadata"]["name"], found, None))
+
+
+def workflow_of(run: Mapping[str, Any], notes: Sequence[StepNote]) -> Node | None:
+    """Returns the workflow that a run is for Kubeflow; None before it began.
+
+    Args:
+        run: The Run object.
+        notes: What is written down about its steps.
+    """
     status = run.get("status") or {}
-    if "startedAt" not in status:
-        return []
-    if not notes and status.get("state") not in FINAL_STATES:
-        return []
-    return list(_flat(run["metadata"]["name"], _Workflow(run, notes).root(), None))
+    if "startedAt" not in status or not (notes or status.get("state") in FINAL_STATES):
+        return None
+    return _Workflow(run, notes).root()
 
 
 class _Workflow:
@@ -63,7 +84,7 @@ class _Workflow:
         self._notes = notes
         self._name = resource_name_of(run)
 
-    def root(self) -> _Node:
+    def root(self) -> Node:
         """Returns the node of the workflow, which holds all others."""
         workflow = self._around(self._name, self._name, [], (), "")
         inside = self._dag(self._spec["root"]["dag"], (), "")
@@ -76,7 +97,7 @@ class _Workflow:
         state: str = self._status["state"]
         return "FAILED" if state == "CANCELED" else state
 
-    def _dag(self, dag: Mapping[str, Any], path: tuple[str, ...], iterations: str) -> list[_Node]:
+    def _dag(self, dag: Mapping[str, Any], path: tuple[str, ...], iterations: str) -> list[Node]:
         """Returns the nodes of the tasks of a DAG as they began, each after its driver."""
         begun = []
         for name, task in dag.get("tasks", {}).items():
@@ -84,14 +105,12 @@ class _Workflow:
             if node is not None:
                 component = self._spec["components"][task["componentRef"]["name"]]
                 begun.append((node.began, name, node, "dag" in component))
-        nodes: list[_Node] = []
+        nodes: list[Node] = []
         for _, name, node, holds in sorted(begun, key=lambda each: each[:2]):
             nodes += [self._driver(name, node, dag=holds), node]
         return nodes
 
-    def _task(
-        self, task: Mapping[str, Any], path: tuple[str, ...], iterations: str
-    ) -> _Node | None:
+    def _task(self, task: Mapping[str, Any], path: tuple[str, ...], iterations: str) -> Node | None:
         component = self._spec["components"][task["componentRef"]["name"]]
         if "parameterIterator" in task or "artifactIterator" in task:
             inside = self._iterations(component, path, iterations)
@@ -101,11 +120,11 @@ class _Workflow:
             return self._step(task, path, iterations)
         if not inside and not (self._over and _conditional(task)):
             return None
-        return self._around(path[-1], _key(path, iterations), inside, path, iterations)
+        return self._around(path[-1], path_key(path, iterations), inside, path, iterations)
 
     def _iterations(
         self, component: Mapping[str, Any], path: tuple[str, ...], iterations: str
-    ) -> list[_Node]:
+    ) -> list[Node]:
         """Returns a node for each iteration that has begun."""
         before = f"{iterations}." if iterations else ""
         own = f"{before}{path[-1]}-iteration-"
@@ -119,29 +138,28 @@ class _Workflow:
             within = f"{own}{number}"
             inside = self._dag(component["dag"], path, within)
             name = f"iteration-item({number}:{number})"
-            nodes.append(self._around(name, _key(path, within), inside, path, within))
+            nodes.append(self._around(name, path_key(path, within), inside, path, within))
         return nodes
 
-    def _step(
-        self, task: Mapping[str, Any], path: tuple[str, ...], iterations: str
-    ) -> _Node | None:
+    def _step(self, task: Mapping[str, Any], path: tuple[str, ...], iterations: str) -> Node | None:
         dotted = ".".join(path)
         wanted = (dotted, iterations)
         note = next((n for n in self._notes if (n.task, n.iterations) == wanted), None)
         if note is None:
             if not (self._over and _conditional(task)):
                 return None
-            return self._around(path[-1], _key(path, iterations), [], path, iterations)
+            return self._around(path[-1], path_key(path, iterations), [], path, iterations)
         state = "FAILED" if note.state == "RUNNING" and self._over else note.state
         ended = time_text(datetime.fromtimestamp(note.ended, timezone.utc)) if note.ended else None
-        node = _Node(
-            path=_key(path, iterations),
+        node = Node(
+            path=path_key(path, iterations),
             name=path[-1],
             began=time_text(datetime.fromtimestamp(note.began, timezone.utc)),
             ended=ended or (self._status.get("finishedAt") if self._over else None),
             state=state,
             execution_id=dag_id(self._run["metadata"]["name"], f"{dotted}.", iterations),
             message=note.message,
+            outputs=note.outputs,
         )
         node.children = [self._pod("executor", node, f"{node.path}/executor", "container-impl")]
         return node
@@ -150,10 +168,10 @@ class _Workflow:
         self,
         name: str,
         key: str,
-        inside: list[_Node],
+        inside: list[Node],
         path: tuple[str, ...],
         iterations: str,
-    ) -> _Node:
+    ) -> Node:
         """Returns a node that holds others; without any it was skipped."""
         states = {node.state for node in inside}
         began = min((node.began for node in inside), default=self._status["startedAt"])
@@ -165,7 +183,7 @@ class _Workflow:
             state = "RUNNING" if states - {"SUCCEEDED", "SKIPPED"} else "SUCCEEDED"
         ends = [node.ended for node in inside if node.ended]
         over = state != "RUNNING"
-        return _Node(
+        return Node(
             path=key,
             name=name,
             began=began,
@@ -175,15 +193,15 @@ class _Workflow:
             children=inside,
         )
 
-    def _driver(self, name: str, node: _Node, *, dag: bool) -> _Node:
+    def _driver(self, name: str, node: Node, *, dag: bool) -> Node:
         kind = "dag-driver" if dag else "container-driver"
         driver = self._pod(f"{name}-driver", node, f"{node.path}-driver", kind)
         driver.state, driver.message, driver.ended = "SUCCEEDED", "", node.began
         return driver
 
-    def _pod(self, name: str, node: _Node, path: str, kind: str) -> _Node:
-        number = uuid.uuid5(_IDS, f"{self._run['metadata']['name']}/{path}").int % 10**9
-        return _Node(
+    def _pod(self, name: str, node: Node, path: str, kind: str) -> Node:
+        number = uuid.UUID(task_id(self._run["metadata"]["name"], path)).int % 10**9
+        return Node(
             path=path,
             name=name,
             began=node.began,
@@ -198,15 +216,11 @@ def _conditional(task: Mapping[str, Any]) -> bool:
     return bool((task.get("triggerPolicy") or {}).get("condition"))
 
 
-def _key(path: tuple[str, ...], iterations: str) -> str:
-    return f"{'.'.join(path)}[{iterations}]"
-
-
-def _flat(run_id: str, node: _Node, parent: str | None) -> Iterator[dict[str, Any]]:
-    task_id = str(uuid.uuid5(_IDS, f"{run_id}/{node.path}"))
+def _flat(run_id: str, node: Node, parent: str | None) -> Iterator[dict[str, Any]]:
+    own_id = task_id(run_id, node.path)
     detail: dict[str, Any] = {
         "run_id": run_id,
-        "task_id": task_id,
+        "task_id": own_id,
         "display_name": node.name,
         "create_time": node.began,
         "start_time": node.began,
@@ -223,10 +237,10 @@ def _flat(run_id: str, node: _Node, parent: str | None) -> Iterator[dict[str, An
     }
     yield {**detail, **{name: value for name, value in optional.items() if value}}
     for child in node.children:
-        yield from _flat(run_id, child, task_id)
+        yield from _flat(run_id, child, own_id)
 
 
-def _child(run_id: str, node: _Node) -> dict[str, str]:
+def _child(run_id: str, node: Node) -> dict[str, str]:
     if node.pod:
         return {"pod_name": node.pod}
-    return {"task_id": str(uuid.uuid5(_IDS, f"{run_id}/{node.path}"))}
+    return {"task_id": task_id(run_id, node.path)}
