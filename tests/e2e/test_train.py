@@ -199,11 +199,11 @@ def test_a_half_uploaded_model_is_removed(make_model: MakeModel, kaptain_home: P
 
 def test_a_script_that_never_ends_is_ended(make_model: MakeModel, kaptain_home: Path) -> None:
     model = make_model("import time; print('hanging', flush=True); time.sleep(1000)")
-    assert model.train({}, timeout=4) is False
+    assert model.train({}, timeout=8) is False
     run = model.last_run
     assert run is not None
     assert type(run.error) is WorkloadTimeoutError
-    assert "longer than its timeout of 4 s" in run.error.message
+    assert "longer than its timeout of 8 s" in run.error.message
     assert run.error.log_tail == "hanging"
     assert not pod_processes(kaptain_home)
 
