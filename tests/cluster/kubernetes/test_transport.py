@@ -93,9 +93,9 @@ def test_the_server_says_when_to_come_again(
     scripted: Scripted, connect: Connect, form: str, quick: Settings
 ) -> None:
     patient = dataclasses.replace(quick, longest_pause=10.0, patience=10.0)
+    begun = time.monotonic()
     when = form if form == "1" else formatdate(time.time() + 2, usegmt=True)
     server = scripted(status(429, Retry_After=when), FOUND)
-    begun = time.monotonic()
     connect(server, patient).get(REF)
     assert 0.9 <= time.monotonic() - begun < 5
     assert len(server.seen) == 2
