@@ -11,6 +11,8 @@ import pytest
 from kaptain_kfp.testing.leaks import Leaks
 from kaptain_kfp.testing.s3 import S3_KEYS
 
+from .needs import SHARED, SHARED_FOLDER
+
 pytest_plugins = ["kaptain_kfp.testing.plugin"]
 
 # Before anybody imports them.
@@ -125,8 +127,18 @@ def _count(report: Any) -> int:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if not config.getoption("--faults"):
-        return
+    if not SHARED_FOLDER.exists():
+        terminalreporter.section("less was tested than could be", red=True)
+        terminalreporter.write_line(
+            f"../{SHARED_FOLDER.name} isn't beside this checkout: nothing was held to the schemas "
+            "of the real operators, to recorded answers of a real API server, or to the reference "
+            f"of the Kaptain SDK. With {SHARED}=true that is an error."
+        )
+    if config.getoption("--faults"):
+        _print_table(terminalreporter)
+
+
+def _print_table(terminalreporter: Any) -> None:
     table = _counted(terminalreporter)
     terminalreporter.section("faults")
     width = max(map(len, FAULTS))

@@ -23,6 +23,7 @@ from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.kubernetes_api import ADMINISTRATOR, Rule
 
+from ..needs import need_registry
 from .conftest import KFP_TOKEN, NAMESPACE, SEE_NAMESPACES, TOKEN, Kubeflow, all_rights
 
 Look = Callable[..., dict[str, Check]]
@@ -308,8 +309,8 @@ def test_a_right_is_missing(kubeflow: Kubeflow, look: Look, name: str) -> None:
 
 
 def test_credentials_of_the_registry_are_wrong(kubeflow: Kubeflow, look: Look) -> None:
-    if kubeflow.registry is None:
-        pytest.skip("there is no docker-registry or htpasswd here")
+    need_registry()
+    assert kubeflow.registry is not None
     config = kubeflow.config()
     config.docker_config_provider = kubeflow.docker("team", "guessed")
     found = look(config)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,20 +16,14 @@ from kaptain_kfp.cli import main
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.testing.base_image import push_base_image
 from kaptain_kfp.testing.faulty_proxy import proxy_to
-from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
+from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
-
-def need(*programs: str) -> None:
-    missing = missing_programs(*programs)
-    if missing and os.environ.get("KAPTAIN_TEST_REQUIRES_REGISTRY"):
-        pytest.fail(f"there is no {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"there is no {', '.join(missing)}: apt-get install them")
+from ..needs import need_registry
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    need("skopeo")
+    need_registry("skopeo")
     with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
         with RegistryClient() as client:
             push_base_image(client, f"{server.host}/base:1", {"PYTHON_VERSION": "3.11"})
@@ -168,7 +161,7 @@ def test_errors_are_said_in_words(registry: RegistryServer, project: Path) -> No
 
 
 def test_a_login_comes_from_the_file_that_is_named(tmp_path: Path, project: Path) -> None:
-    need("skopeo")
+    need_registry("skopeo")
     with serve_registry(tmp_path / "closed", htpasswd={"ann": "secret"}) as server:
         name = f"{server.host}/team/x:1"
         refused = call("inspect", name, code=1)

@@ -16,7 +16,8 @@ from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.testing.homes import pod_processes
 
-from .conftest import REQUIRED, Eventually, Gate, MakeModel
+from ..needs import ROOT, lack
+from .conftest import Eventually, Gate, MakeModel
 
 TRAINING = """
 import sys
@@ -55,11 +56,8 @@ class Clock:
 
 @pytest.fixture
 def clock(tmp_path: Path) -> Clock:
-    able = sys.platform == "linux" and shutil.which("cc") is not None
-    if not able and os.environ.get(REQUIRED):
-        pytest.fail(f"{REQUIRED} is set, but there is no C compiler")
-    if not able:
-        pytest.skip("it takes a Linux with a C compiler")
+    if sys.platform != "linux" or shutil.which("cc") is None:
+        lack(ROOT, "this isn't a Linux with a C compiler", "apt-get install gcc")
     place = tmp_path / "clock"
     place.mkdir()
     return Clock(place)

@@ -25,7 +25,7 @@ from kaptain_kfp.testing.debian import run_in_root
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 from kaptain_kfp.version import __version__
 
-from .registry.conftest import need
+from ..needs import need_registry
 
 USER = 1000
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    need("skopeo")
+    need_registry("skopeo")
     with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
         yield server
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,16 +16,14 @@ from kaptain_kfp.exceptions import ImageNotFoundError, ModelValidationException
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.testing.base_image import push_base_image
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
-from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
+from kaptain_kfp.testing.registry import RegistryServer, serve_registry
+
+from ..needs import need_registry
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    missing = missing_programs("skopeo")
-    if missing and os.environ.get("KAPTAIN_TEST_REQUIRES_REGISTRY"):
-        pytest.fail(f"there is no {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"there is no {', '.join(missing)}: apt-get install them")
+    need_registry("skopeo")
     with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
         yield server
 

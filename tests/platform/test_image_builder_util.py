@@ -20,9 +20,10 @@ from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.platform.image_builder_util import ImageBuilder, ImageBuilderUtil
 from kaptain_kfp.testing.base_image import push_base_image
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
-from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
+from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
-REQUIRED = "KAPTAIN_TEST_REQUIRES_REGISTRY"
+from ..needs import ROOT, lack, need_registry
+
 HEAD = """
 ARG VERSION=1
 FROM {host}/base:1
@@ -44,17 +45,9 @@ CMD ["--quick"]
 )
 
 
-def need(*programs: str) -> None:
-    missing = missing_programs(*programs)
-    if missing and os.environ.get(REQUIRED):
-        pytest.fail(f"there is no {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"there is no {', '.join(missing)}: apt-get install them")
-
-
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    need("skopeo", "umoci")
+    need_registry("skopeo", "umoci")
     with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
         with RegistryClient() as client:
             environment = {"PYTHON_VERSION": "3.11", "KNOWN": "you"}
@@ -182,9 +175,9 @@ def test_a_tool_is_taken_where_layers_are_not_enough(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    need("buildah")
+    need_registry("buildah")
     if os.geteuid():
-        pytest.skip("buildah needs the superuser, or user namespaces that many machines lack")
+        lack(ROOT, "buildah needs user namespaces that many machines lack", "run it as root")
     monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
     monkeypatch.setenv("STORAGE_DRIVER", "vfs")
     settings = tmp_path / "storage.conf"

@@ -6,8 +6,6 @@ import gzip
 import io
 import itertools
 import json
-import os
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -31,23 +29,15 @@ from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.image.registry.patience import Patience
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
-from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
+from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
-REQUIRED = "KAPTAIN_TEST_REQUIRES_REGISTRY"
+from ...needs import need_registry
+
 QUICK = Patience(tries=4, first=0.01, longest=2.0)
 PART = 1 << 16
 """Parts of the size of which a test needs several."""
 
 _numbers = itertools.count()
-
-
-def need(*programs: str) -> None:
-    """Skips a test, by name, where a program is missing; fails it where that mustn't be."""
-    missing = missing_programs(*programs)
-    if missing and os.environ.get(REQUIRED):
-        pytest.fail(f"{REQUIRED} is set, and there is no {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"there is no {', '.join(missing)}: apt-get install docker-registry ...")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +51,7 @@ def serve_tls(
     folder: Path, authority: trustme.CA, htpasswd: Mapping[str, str] | None = None
 ) -> Iterator[RegistryServer]:
     """Serves a registry whose certificate only a private authority vouches for."""
-    need()
+    need_registry()
     leaf = authority.issue_cert("127.0.0.1")
     certificate, key = folder / "cert.pem", folder / "key.pem"
     leaf.cert_chain_pems[0].write_to_path(str(certificate))
@@ -80,7 +70,7 @@ def registry_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def registry(registry_folder: Path) -> Iterator[RegistryServer]:
     """A registry that anybody may use."""
-    need()
+    need_registry()
     with serve_registry(registry_folder) as server:
         yield server
 
@@ -151,8 +141,7 @@ def push_image(
 @pytest.fixture
 def skopeo() -> Callable[..., Any]:
     """Runs ``skopeo inspect`` on an image, and returns what it says."""
-    if shutil.which("skopeo") is None:
-        need("skopeo")
+    need_registry("skopeo")
 
     def inspect(ref: ImageReference, *options: str) -> Any:
         done = subprocess.run(

@@ -29,7 +29,8 @@ from kaptain_kfp.image.registry.names import image_reference
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
-from .conftest import QUICK, fresh, host_of, need, push_image, serve_tls
+from ...needs import need_registry
+from .conftest import QUICK, fresh, host_of, push_image, serve_tls
 
 
 def blob_of(content: bytes) -> Descriptor:
@@ -180,7 +181,7 @@ def test_mounts_within_a_registry(
 
 
 def test_a_mount_that_is_not_done_is_cancelled(client: RegistryClient, tmp_path: Path) -> None:
-    need()
+    need_registry()
     with serve_registry(tmp_path / "images") as server:
         missing = blob_of(b"nowhere")
         assert not client.mount(missing, fresh(server.host), fresh(server.host))
@@ -190,7 +191,7 @@ def test_a_mount_that_is_not_done_is_cancelled(client: RegistryClient, tmp_path:
 def test_where_nothing_is_mounted_the_open_upload_goes_on(
     client: RegistryClient, tmp_path: Path
 ) -> None:
-    need()
+    need_registry()
     with serve_registry(tmp_path / "images") as server, proxy_to(server.endpoint) as proxy:
         source, target = fresh(host_of(proxy)), fresh(host_of(proxy))
         content = os.urandom(300_000)
@@ -345,7 +346,7 @@ def test_two_push_one_blob_at_once(registry: RegistryServer) -> None:
 
 
 def test_a_read_only_registry(client: RegistryClient, tmp_path: Path) -> None:
-    need()
+    need_registry()
     with serve_registry(tmp_path / "images", read_only=True) as server:
         with pytest.raises(RegistryError, match=f"{server.host} doesn't let anybody") as caught:
             client.push_blob(fresh(server.host), blob_of(b"x"), bytes_source(b"x"))
@@ -413,7 +414,7 @@ def test_a_registry_that_lets_us_in(client: RegistryClient, registry: RegistrySe
 
 
 def test_a_registry_that_does_not(tmp_path: Path) -> None:
-    need()
+    need_registry()
     ref = "{}/any"
     with serve_registry(tmp_path / "images", htpasswd={"team": "right"}) as server:
         with (
