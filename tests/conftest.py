@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
 from kaptain_kfp.testing.leaks import Leaks
+from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 from kaptain_kfp.testing.s3 import S3_KEYS
 
-from .needs import SHARED, SHARED_FOLDER
+from .needs import SHARED, SHARED_FOLDER, need_programs, need_registry
 
 pytest_plugins = ["kaptain_kfp.testing.plugin"]
 
@@ -106,6 +111,54 @@ def injected(request: pytest.FixtureRequest) -> Callable[[], None]:
         counted.append(("fault", 1))
 
     return count
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A registry that anybody may use."""
+    need_registry()
+    with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
+    """What stands before the registry, and has bad days."""
+    with proxy_to(registry.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def skopeo() -> Callable[..., Any]:
+    """Runs ``skopeo inspect`` on an image, and returns what it says."""
+    need_programs("skopeo")
+
+    def inspect(ref: object, *options: str) -> Any:
+        done = subprocess.run(
+            ["skopeo", "inspect", "--tls-verify=false", *options, f"docker://{ref}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return inspect
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the package logs, whether another test has set up its logger or not."""
+    logger = logging.getLogger("kaptain-log")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(caplog.handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    yield caplog
+    logger.propagate = propagate
+    logger.setLevel(level)
+    logger.removeHandler(caplog.handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,12 @@ from ..needs import need_registry
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    need_registry("skopeo")
-    with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
-        with RegistryClient() as client:
-            push_base_image(client, f"{server.host}/base:1", {"PYTHON_VERSION": "3.11"})
-            push_base_image(client, f"{server.host}/unknown:1")
-        yield server
+def registry(registry: RegistryServer) -> RegistryServer:
+    """With a base image, and one that doesn't say which Python it has."""
+    with RegistryClient() as client:
+        push_base_image(client, f"{registry.host}/base:1", {"PYTHON_VERSION": "3.11"})
+        push_base_image(client, f"{registry.host}/unknown:1")
+    return registry
 
 
 @pytest.fixture
@@ -53,20 +51,13 @@ def told(*words: str) -> Any:
     return json.loads(call(*words, "--json").stdout)
 
 
-def skopeo(name: str, *options: str) -> Any:
-    command = ["skopeo", "inspect", "--tls-verify=false", *options, f"docker://{name}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 @pytest.fixture
 def words(registry: RegistryServer, project: Path, request: pytest.FixtureRequest) -> list[str]:
     name = f"{registry.host}/team/{request.node.originalname.replace('_', '-')}"
     return ["build", "train.py", "-n", name, "-b", f"{registry.host}/base:1"]
 
 
-def test_what_is_built_is_in_the_registry(words: list[str]) -> None:
+def test_what_is_built_is_in_the_registry(words: list[str], skopeo: Callable[..., Any]) -> None:
     result = call(*words, "-f", "src")
     name = words[3]
     reference = result.stdout.strip()
@@ -100,7 +91,7 @@ def test_a_model_finds_it(words: list[str], project: Path, registry: RegistrySer
 
 
 def test_it_is_built_for_the_platform_and_packed_as_asked(
-    words: list[str], registry: RegistryServer
+    words: list[str], registry: RegistryServer, skopeo: Callable[..., Any]
 ) -> None:
     reference = call(*words, "--zstd").stdout.strip()
     kinds = [layer["mediaType"] for layer in skopeo(reference, "--raw")["layers"]]
@@ -124,7 +115,9 @@ def test_the_python_of_a_base_can_be_told(
     assert any(layer["content"].startswith("requirements in") for layer in contents)
 
 
-def test_an_image_is_looked_into(words: list[str], registry: RegistryServer) -> None:
+def test_an_image_is_looked_into(
+    words: list[str], registry: RegistryServer, skopeo: Callable[..., Any]
+) -> None:
     reference = call(*words).stdout.strip()
     facts = told("inspect", reference)
     seen, config = skopeo(reference), skopeo(reference, "--config")

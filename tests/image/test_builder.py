@@ -36,9 +36,6 @@ from kaptain_kfp.testing.token_server import serve_tokens
 
 from ..needs import need_registry
 from .registry.conftest import QUICK, fresh, host_of, push_image
-from .registry.conftest import registry as registry
-from .registry.conftest import registry_folder as registry_folder
-from .registry.conftest import skopeo as skopeo
 
 IDENTITY = ModelIdentity(
     id="dev/mnist",
@@ -99,12 +96,6 @@ def base(registry: RegistryServer, build: Builds) -> ImageReference:
 @pytest.fixture
 def target(registry: RegistryServer) -> ImageReference:
     return fresh(registry.host)
-
-
-@pytest.fixture
-def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
-    with proxy_to(registry.endpoint) as proxy:
-        yield proxy
 
 
 def through(proxy: FaultyProxy, ref: ImageReference) -> ImageReference:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
-import json
-import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from kaptain_kfp.image.registry.blobs import bytes_source
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.image.registry.patience import Patience
-from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
+from kaptain_kfp.testing.faulty_proxy import FaultyProxy
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
 from ...needs import need_registry
@@ -60,26 +58,6 @@ def serve_tls(
         folder / "images", htpasswd=htpasswd, certificate=(certificate, key)
     ) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def registry_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("registry") / "images"
-
-
-@pytest.fixture(scope="session")
-def registry(registry_folder: Path) -> Iterator[RegistryServer]:
-    """A registry that anybody may use."""
-    need_registry()
-    with serve_registry(registry_folder) as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
-    """What stands before the registry, and has bad days."""
-    with proxy_to(registry.endpoint) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -136,22 +114,3 @@ def push_image(
     manifest = Manifest(family, blobs[0], (blobs[1],))
     client.push_manifest(ref, manifest)
     return manifest
-
-
-@pytest.fixture
-def skopeo() -> Callable[..., Any]:
-    """Runs ``skopeo inspect`` on an image, and returns what it says."""
-    need_registry("skopeo")
-
-    def inspect(ref: ImageReference, *options: str) -> Any:
-        done = subprocess.run(
-            ["skopeo", "inspect", "--tls-verify=false", *options, f"docker://{ref}"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return inspect
