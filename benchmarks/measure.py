@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaptain_kfp.testing.usage import seconds_of_cpu
+
 __all__ = [
     "NotMeasured",
     "Result",
@@ -136,8 +138,10 @@ def cpu_seconds(pid: int) -> float:
     Raises:
         NotMeasured: There is no /proc.
     """
-    fields = _proc(pid, "stat").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    try:
+        return seconds_of_cpu(pid)
+    except OSError:
+        raise NotMeasured("needs /proc") from None
 
 
 def megabytes(pid: int, figure: str) -> float:

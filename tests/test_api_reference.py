@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
+from .needs import need_shared
+
 PACKAGE = "kaptain_kfp"
-REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "kaptain-sdk-api.txt"
 
 CLASSES = """
 config.Config()
@@ -380,9 +381,7 @@ def test_types_are_compared_loosely(ours: str, theirs: str, expected: bool) -> N
 
 
 def test_the_tables_are_the_reference() -> None:
-    if not REFERENCE.exists():
-        pytest.skip("../shared/reference/kaptain-sdk-api.txt is not beside this checkout")
-    text = REFERENCE.read_text(encoding="utf-8")
+    text = need_shared("reference", "kaptain-sdk-api.txt").read_text(encoding="utf-8")
     written = re.findall(r"^(?:\| )?(\w+)(\(.*\)(?: -> .+)?)$", text, flags=re.MULTILINE)
     expected = {
         f"{name}{signature}".replace(", ,)", ")")

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from kaptain_kfp import envs
 from kaptain_kfp.cli import main
@@ -37,6 +36,8 @@ from kaptain_kfp.store.records import Records
 from kaptain_kfp.testing.homes import end_home, supervisor_pid
 from kaptain_kfp.version import __version__
 
+from .commands import call, told
+
 PIPELINE = {
     "root": {"dag": {"tasks": {"build": {}, "train": {"dependentTasks": ["build"]}}}},
 }
@@ -46,16 +47,6 @@ FINISHED = {
     "finishedAt": "2024-01-01T00:03:00Z",
 }
 FAILED = {**FINISHED, "state": "FAILED", "error": {"reason": "Lost", "message": "it was killed"}}
-
-
-def call(*words: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, words, prog_name="kaptain")
-    assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
-    return result
-
-
-def told(*words: str) -> Any:
-    return json.loads(call(*words).stdout)
 
 
 def run(name: str, script: str = "sleep 1000", experiment: str = "dev/mnist") -> dict[str, Any]:

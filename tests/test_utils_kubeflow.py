@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from kaptain_kfp import utils
-from kaptain_kfp.cli import main
 from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.config import Config
 from kaptain_kfp.exceptions import ObjectNotFoundError
@@ -26,6 +24,8 @@ from kaptain_kfp.testing.kfp_api import serve_kfp
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace, serve_kubernetes
 from kaptain_kfp.testing.runner_contract import request_to
 from kaptain_kfp.testing.runner_steps import MODEL_ID
+
+from .commands import call
 
 NAMESPACE = "team-a"
 WITHOUT = ("TrainJob", "InferenceService", "Trial")
@@ -174,7 +174,7 @@ def test_clean_on_the_command_line(kaptain_home: Path) -> None:
 
     cluster = LocalCluster(kaptain_home)
     cluster.apply(job("left-over", "gone", namespace="default"))
-    shown = CliRunner().invoke(main, ["clean"]).output
+    shown = call("clean").output
     assert "left-over" in shown and "Goes on though its run is over" in shown
-    assert CliRunner().invoke(main, ["clean", "--force"]).output == "Deleted Job/left-over.\n"
+    assert call("clean", "--force").output == "Deleted Job/left-over.\n"
     assert list(cluster.list("Job")) == []

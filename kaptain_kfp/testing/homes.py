@@ -14,7 +14,14 @@ from kaptain_kfp.local.client import SUPERVISOR_VARIABLE, end_started, supervise
 from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.processes import end_pod, mark_of, marked
 
-__all__ = ["end_home", "end_supervisor", "has_kubelet", "pod_processes", "supervisor_pid"]
+__all__ = [
+    "end_home",
+    "end_supervisor",
+    "has_kubelet",
+    "pod_processes",
+    "supervisor_candidates",
+    "supervisor_pid",
+]
 
 _LEAVING_SECONDS = 10.0
 _COMING_SECONDS = 10.0
@@ -28,8 +35,14 @@ def supervisor_pid(home: Path) -> int | None:
     with suppress(OSError, ValueError, KeyError):
         pid = int(json.loads(place.supervisor_info.read_text("utf-8"))["pid"])
         # What is written there may still be its predecessor's word.
-        return pid if pid in _candidates(home) else None
+        return pid if pid in supervisor_candidates(home) else None
     return None
+
+
+def supervisor_candidates(home: Path) -> list[int]:
+    """Returns all that are or want to be a home's supervisor, also those just starting."""
+    ours = mark_of(Home(home).pods)
+    return [pid for pid, mark in marked(SUPERVISOR_VARIABLE).items() if mark == ours]
 
 
 def has_kubelet(home: Path) -> bool:
@@ -75,7 +88,7 @@ def end_supervisor(home: Path) -> None:
     """
     end_started(Home(home))
     deadline = time.monotonic() + _LEAVING_SECONDS
-    while pids := _candidates(home):
+    while pids := supervisor_candidates(home):
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -87,9 +100,3 @@ def end_supervisor(home: Path) -> None:
 def _described(pids: list[int]) -> str:
     listing = ["ps", "-o", "pid=,ppid=,stat=,args=", "-p", ",".join(map(str, pids))]
     return subprocess.run(listing, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def _candidates(home: Path) -> list[int]:
-    """Returns all that are or want to be its supervisor, also those that are just starting."""
-    ours = mark_of(Home(home).pods)
-    return [pid for pid, mark in marked(SUPERVISOR_VARIABLE).items() if mark == ours]

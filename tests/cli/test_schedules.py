@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from kaptain_kfp.cli import main
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.runs.base import RunState, ScheduleHandle
 from kaptain_kfp.runs.local import LocalRunner
@@ -18,17 +14,9 @@ from kaptain_kfp.testing.runner_contract import request_to
 from kaptain_kfp.testing.runner_steps import MODEL_ID
 from kaptain_kfp.testing.waiting import eventually
 
+from ..commands import call, told
+
 START = datetime(2099, 1, 1, tzinfo=timezone.utc)
-
-
-def call(*words: str, code: int = 0) -> str:
-    result = CliRunner().invoke(main, words, prog_name="kaptain")
-    assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
-    return result.output
-
-
-def told(*words: str) -> Any:
-    return json.loads(call(*words, "--json"))
 
 
 @pytest.fixture
@@ -43,14 +31,14 @@ def made(runner: LocalRunner, kaptain_home: Path) -> ScheduleHandle:
 
 
 def test_there_are_none(kaptain_home: Path) -> None:
-    assert call("schedules", "list") == "There are no schedules.\n"
-    assert told("schedules", "list") == []
+    assert call("schedules", "list").output == "There are no schedules.\n"
+    assert told("schedules", "list", "--json") == []
 
 
 def test_a_list(made: ScheduleHandle) -> None:
-    (found,) = told("schedules", "list")
+    (found,) = told("schedules", "list", "--json")
     eventually(lambda: made.next_run, "its next time is known")
-    (found,) = told("schedules", "list", "--model", MODEL_ID)
+    (found,) = told("schedules", "list", "--model", MODEL_ID, "--json")
     assert found == {
         "id": made.id,
         "name": "yearly",
@@ -60,8 +48,8 @@ def test_a_list(made: ScheduleHandle) -> None:
         "next_run": "2099-01-01T03:00:00+00:00",
         "last_run": None,
     }
-    assert told("schedules", "list", "--model", "dev/other") == []
-    head, row = call("schedules", "list").splitlines()
+    assert told("schedules", "list", "--model", "dev/other", "--json") == []
+    head, row = call("schedules", "list").output.splitlines()
     assert head.lower().startswith("id")
     assert made.id in row and "yearly" in row and " yes " in row
 
@@ -76,25 +64,25 @@ def test_one_of_them(runner: LocalRunner, kaptain_home: Path) -> None:
 
     eventually(over, "a run of it succeeds")
     made.disable()
-    shown = told("schedules", "show", made.id[:8])
+    shown = told("schedules", "show", made.id[:8], "--json")
     assert (shown["enabled"], shown["max_concurrency"], shown["start"]) == (False, 2, None)
     assert shown["runs"][-1]["state"] == "SUCCEEDED"
-    text = call("schedules", "show", made.id)
+    text = call("schedules", "show", made.id).output
     assert "every 1 s" in text
     assert shown["runs"][0]["id"] in text
 
 
 def test_switching_and_removing(made: ScheduleHandle) -> None:
-    assert call("schedules", "disable", made.id[:6]) == f"Schedule {made.id}: disabled.\n"
+    assert call("schedules", "disable", made.id[:6]).output == f"Schedule {made.id}: disabled.\n"
     assert not made.enabled
-    assert call("schedules", "enable", made.id) == f"Schedule {made.id}: enabled.\n"
+    assert call("schedules", "enable", made.id).output == f"Schedule {made.id}: enabled.\n"
     assert made.enabled
-    assert call("schedules", "delete", made.id) == f"Schedule {made.id}: deleted.\n"
-    assert told("schedules", "list") == []
+    assert call("schedules", "delete", made.id).output == f"Schedule {made.id}: deleted.\n"
+    assert told("schedules", "list", "--json") == []
 
 
 @pytest.mark.parametrize("command", ["show", "enable", "disable", "delete"])
 def test_one_that_is_not_there(made: ScheduleHandle, command: str) -> None:
-    text = call("schedules", command, "zzz", code=1)
+    text = call("schedules", command, "zzz", code=1).output
     assert "There is no schedule 'zzz'" in text
     assert "kaptain schedules list" in text

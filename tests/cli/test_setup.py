@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from kaptain_kfp.checkup.base import Check
 from kaptain_kfp.checkup.cluster import kubernetes_of, rights
-from kaptain_kfp.cli import main
 from kaptain_kfp.cluster.base import ResourceRef
 from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.config import Config
@@ -24,13 +22,9 @@ from kaptain_kfp.testing.kubernetes_api import (
     serve_kubernetes,
 )
 
+from ..commands import call
+
 GROUP = "rbac.authorization.k8s.io/v1"
-
-
-def call(*words: str, code: int = 0) -> str:
-    result = CliRunner().invoke(main, words, prog_name="kaptain")
-    assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
-    return result.output
 
 
 @pytest.fixture
@@ -44,7 +38,7 @@ def face(kaptain_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubern
 
 
 def test_it_prints_what_can_be_applied(face: KubernetesFace) -> None:
-    printed = call("setup", "rbac", "-n", "team-a", "--service-account", "runner")
+    printed = call("setup", "rbac", "-n", "team-a", "--service-account", "runner").output
     role, binding = yaml.safe_load_all(printed)
     assert role == rbac.role("steps", "team-a")
     assert binding == rbac.role_binding("steps", "team-a", ["runner"])
@@ -53,7 +47,7 @@ def test_it_prints_what_can_be_applied(face: KubernetesFace) -> None:
 
 
 def test_without_a_namespace_it_is_the_one_of_the_kubeconfig(face: KubernetesFace) -> None:
-    role, binding = yaml.safe_load_all(call("setup", "rbac"))
+    role, binding = yaml.safe_load_all(call("setup", "rbac").output)
     assert role["metadata"]["namespace"] == "default"
     assert [one["name"] for one in binding["subjects"]] == ["default-editor"]
 
@@ -62,18 +56,18 @@ def test_a_namespace_that_is_given_needs_no_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    (role, _) = yaml.safe_load_all(call("setup", "rbac", "-n", "team-a"))
+    (role, _) = yaml.safe_load_all(call("setup", "rbac", "-n", "team-a").output)
     assert role["metadata"]["namespace"] == "team-a"
-    assert "No Kubernetes cluster is configured" in call("setup", "rbac", code=1)
+    assert "No Kubernetes cluster is configured" in call("setup", "rbac", code=1).output
 
 
 def test_applied_it_says_what_changed(face: KubernetesFace) -> None:
     words = ("setup", "rbac", "-n", "team-a", "--service-account", "runner", "--apply")
     name = "kaptain-kfp-steps in team-a"
-    assert call(*words) == f"Role/{name}: created.\nRoleBinding/{name}: created.\n"
-    assert call(*words) == f"Role/{name}: unchanged.\nRoleBinding/{name}: unchanged.\n"
+    assert call(*words).output == f"Role/{name}: created.\nRoleBinding/{name}: created.\n"
+    assert call(*words).output == f"Role/{name}: unchanged.\nRoleBinding/{name}: unchanged.\n"
     more = (*words[:-2], "another", "--apply")
-    assert call(*more) == f"Role/{name}: unchanged.\nRoleBinding/{name}: updated.\n"
+    assert call(*more).output == f"Role/{name}: unchanged.\nRoleBinding/{name}: updated.\n"
 
 
 @pytest.mark.parametrize("party", rbac.PARTIES)
@@ -104,5 +98,5 @@ def test_who_may_not_give_rights_is_told_which_one_is_missing(
     face: KubernetesFace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(face.kubeconfig_of("steps")))
-    said = call("setup", "rbac", "-n", "team-a", "--apply", code=1)
+    said = call("setup", "rbac", "-n", "team-a", "--apply", code=1).output
     assert 'resources: ["roles"]' in said and 'verbs: ["get"]' in said

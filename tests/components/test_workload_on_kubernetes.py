@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +24,8 @@ from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
 POLICY = PolicySpec(timeout_seconds=300)
 HOUR = 3600.0
+LOG = "/log"
+WATCH = "watch=true"
 
 
 @pytest.fixture
@@ -130,30 +132,55 @@ def test_a_clean_up_that_fails_changes_no_result(
     assert f"warning: {ref} couldn't be removed and is left" in capsys.readouterr().out
 
 
-def test_a_server_that_restarts_and_cuts_is_not_noticed(face: KubernetesFace) -> None:
+def test_a_server_that_restarts_and_cuts_is_not_noticed(
+    face: KubernetesFace, tmp_path: Path
+) -> None:
     cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
-    script = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done"
-    ref = find_or_make(cluster, job(script))
-    timers = [
-        threading.Timer(0.8, face.restart, (0.4,)),
-        threading.Timer(2.0, face.faults.add, (Fault(do="cut", times=3),)),
-    ]
-    for timer in timers:
-        timer.start()
-    finished = run_to_end(step(cluster), ref, POLICY)
-    for timer in timers:
-        timer.join()
-    assert finished.log_tail == "1\n2\n3\n4\n5\n6"
+    gates = [tmp_path / f"gate-{number}" for number in range(1, 4)]
+    script = "; ".join(
+        f"echo before {gate.name}; until [ -e '{gate}' ]; do sleep 0.05; done" for gate in gates
+    )
+    ref = find_or_make(cluster, job(f"{script}; echo end"))
+    cuts = [Fault(do="cut", path=path, times=3) for path in (LOG, WATCH)]
+
+    def disturb() -> None:
+        try:
+            eventually(lambda: face.faults.streams(LOG), "its log is followed")
+            face.stop()
+            assert not face.faults.streams(LOG)
+            gates[0].touch()
+            face.start()
+            eventually(lambda: face.faults.streams(LOG), "its log is followed again")
+            gates[1].touch()
+            face.faults.add(*cuts)
+            eventually(lambda: not face.faults.pending, "all was cut")
+            eventually(lambda: face.faults.streams(LOG), "its log is followed in spite of it")
+        finally:
+            for gate in gates:
+                gate.touch()
+
+    with ThreadPoolExecutor() as beside:
+        disturbing = beside.submit(disturb)
+        finished = run_to_end(step(cluster), ref, POLICY)
+        disturbing.result()
+    assert finished.log_tail == "before gate-1\nbefore gate-2\nbefore gate-3\nend"
 
 
 def test_a_workload_that_somebody_deletes(face: KubernetesFace) -> None:
     cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
     ref = find_or_make(cluster, job("echo begun; sleep 1000"))
-    timer = threading.Timer(1.0, cluster.delete, (ref,))
-    timer.start()
-    with pytest.raises(WorkloadLostError, match="deleted by someone"):
-        run_to_end(step(cluster), ref, POLICY)
-    timer.join()
+
+    def delete() -> None:
+        try:
+            eventually(lambda: face.faults.streams(LOG), "its log is followed")
+        finally:
+            cluster.delete(ref)
+
+    with ThreadPoolExecutor() as beside:
+        deleting = beside.submit(delete)
+        with pytest.raises(WorkloadLostError, match="deleted by someone"):
+            run_to_end(step(cluster), ref, POLICY)
+        deleting.result()
 
 
 def test_a_cluster_that_is_out_of_sight_keeps_its_work(face: KubernetesFace) -> None:
@@ -163,14 +190,16 @@ def test_a_cluster_that_is_out_of_sight_keeps_its_work(face: KubernetesFace) -> 
     eventually(lambda: cluster.pods(ref), "a pod")
 
     def stop() -> None:
-        eventually(lambda: face.faults.streams("watch=true"), "it is watched")
-        face.stop()
+        try:
+            eventually(lambda: face.faults.streams(WATCH), "it is watched")
+        finally:
+            face.stop()
 
-    thread = threading.Thread(target=stop)
-    thread.start()
-    with pytest.raises(ClusterUnavailableError):
-        run_to_end(step(cluster), ref, POLICY)
-    thread.join()
+    with ThreadPoolExecutor() as beside:
+        stopping = beside.submit(stop)
+        with pytest.raises(ClusterUnavailableError):
+            run_to_end(step(cluster), ref, POLICY)
+        stopping.result()
     face.start()
     there = Objects(face.home).get("Job", ref.name, ref.namespace)
     assert ResourceRef.of(there) == ref

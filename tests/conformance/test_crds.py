@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +20,9 @@ from kaptain_kfp.specs import ModelIdentity, PodSpec, PolicySpec, ResourcesSpec,
 from kaptain_kfp.testing.kubernetes_api.fields import shape
 from kaptain_kfp.testing.schemas import Schemas
 
-CRDS = Path(__file__).resolve().parents[3] / "shared" / "crds"
+from ..needs import need_shared
 
-if not CRDS.exists():
-    pytest.skip("the CRDs aren't there: ../shared/crds", allow_module_level=True)
-
+CRDS = need_shared("crds", of_module=True)
 SCHEMAS = Schemas.load(CRDS)
 
 

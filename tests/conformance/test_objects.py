@@ -32,12 +32,9 @@ from kaptain_kfp.testing.kubernetes_api.logs import Log
 from kaptain_kfp.testing.kubernetes_api.watches import Listener, Watch, Watcher
 from kaptain_kfp.testing.schemas import Schemas
 
-RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "kubernetes"
+from ..needs import need_shared
 
-if not (RECORDINGS / "replay.py").exists():
-    pytest.skip(
-        "the recordings aren't there: ../shared/conformance/kubernetes", allow_module_level=True
-    )
+RECORDINGS = need_shared("conformance", "kubernetes", of_module=True)
 
 
 def load_replay() -> types.ModuleType:

@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,14 +20,10 @@ from kaptain_kfp.testing.kubernetes_api import (
     serve_kubernetes,
 )
 
-RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "conformance" / "kubernetes"
-CRDS = RECORDINGS.parents[1] / "crds"
+from ..needs import need_shared
 
-if not (RECORDINGS / "replay.py").exists() or not CRDS.exists():
-    pytest.skip(
-        "the recordings aren't there: ../shared/conformance/kubernetes, ../shared/crds",
-        allow_module_level=True,
-    )
+RECORDINGS = need_shared("conformance", "kubernetes", of_module=True)
+CRDS = need_shared("crds", of_module=True)
 
 APPLY = "server-side apply isn't offered"
 

@@ -18,7 +18,8 @@ from kaptain_kfp.testing import waiting
 from kaptain_kfp.testing.homes import pod_processes
 from kaptain_kfp.testing.s3 import isolate_aws
 
-from .kubeflow import Kubeflow, need_programs, serve_kubeflow
+from ..needs import ROOT, lack, need_registry
+from .kubeflow import Kubeflow, serve_kubeflow
 
 Eventually = Callable[[Callable[[], object], str], None]
 
@@ -118,7 +119,7 @@ def make_kubeflow(
     kaptain_home: Path, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeKubeflow]:
     """Runs a Kubeflow on this machine, as `serve_kubeflow` is told."""
-    need_programs()
+    need_registry()
     monkeypatch.delenv("KAPTAIN_TARGET")
     isolate_aws(monkeypatch)
     with ExitStack() as stack:
@@ -138,18 +139,13 @@ def kubeflow(make_kubeflow: MakeKubeflow) -> Kubeflow:
     return make_kubeflow()
 
 
-REQUIRED = "KAPTAIN_TEST_REQUIRES_ROOT"
-
-
 def need_root(program: str) -> None:
-    """Skips a test that changes what its processes see of the machine, where that can't be."""
+    """Ends a test that changes what its processes see of the machine, where that can't be."""
     able = sys.platform == "linux" and os.geteuid() == 0 and shutil.which(program) is not None
     if able and program == "mount":
         able = subprocess.run(["unshare", "-m", "true"], check=False).returncode == 0
-    if not able and os.environ.get(REQUIRED):
-        pytest.fail(f"{REQUIRED} is set, but this isn't the superuser of a Linux with {program}")
     if not able:
-        pytest.skip(f"it takes the superuser of a Linux with {program}")
+        lack(ROOT, f"this isn't the superuser of a Linux with {program}", "run it as root there")
 
 
 class Disk:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import threading
 import warnings
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import kfp
-import pytest
 
 from kaptain_kfp import Config, Model
 from kaptain_kfp.cluster.local import LocalCluster
@@ -30,15 +28,16 @@ from kaptain_kfp.testing.base_image import push_base_image
 from kaptain_kfp.testing.homes import end_home
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace, Rule, User, serve_kubernetes
-from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
+from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 from kaptain_kfp.testing.s3 import S3Server, serve_s3
 from kaptain_kfp.testing.scripted_kubelet import ScriptedKubelet
+
+from ..needs import shared_if_there
 
 NAMESPACE = "team-a"
 BASE = "s3://models/prod"
 MODEL_ID = "dev/digits"
 TRAINING_SECONDS = 150.0
-CRDS = Path(__file__).parents[3] / "shared" / "crds"
 
 UPLOADING = """
 import json, os, pathlib, sys
@@ -202,7 +201,7 @@ def serve_kubeflow(
                 kubelet=not scripted,
                 pull=not scripted,
                 operators=operators,
-                crds=CRDS if CRDS.exists() else None,
+                crds=shared_if_there("crds"),
                 tokens=_tokens(login),
                 without=without,
                 namespaces=("default", NAMESPACE),
@@ -239,15 +238,6 @@ def serve_kubeflow(
 
 def _tokens(login: Login | None) -> dict[str, User] | None:
     return {login.kubernetes: User("notebook", (Rule(),))} if login else None
-
-
-def need_programs() -> None:
-    """Skips a test where a program of the registry is missing."""
-    missing = missing_programs()
-    if missing and os.environ.get("KAPTAIN_TEST_REQUIRES_REGISTRY"):
-        pytest.fail(f"there is no {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"there is no {', '.join(missing)}")
 
 
 class Training:

@@ -267,6 +267,20 @@ def test_killed_while_the_script_runs(
     assert scene.model.state is ModelState.TRAINED
 
 
+def kill_the_next(scene: Scene, victim: str, run_id: str, eventually: Eventually) -> bool:
+    """Kills who lives now, or is the first to live from now on; returns whether anybody did."""
+    run = scene.model._world().runner.get(run_id)
+    killed = 0
+
+    def over() -> bool:
+        nonlocal killed
+        killed = scene.kill(victim)
+        return bool(killed) or run.state.finished
+
+    eventually(over, "there is somebody to kill, or nothing runs any more")
+    return bool(killed)
+
+
 @pytest.mark.parametrize(
     "victim",
     [
@@ -291,7 +305,7 @@ def test_killed_at_any_moment(
     assert model.train({}) is True
     whole = time.monotonic() - began
     notebook = [sys.executable, "-c", textwrap.dedent(NOTEBOOK), str(project)]
-    moments = 8
+    moments, kills = 8, 0
     for number in range(moments):
         scene = Scene(kaptain_home, tmp_path, model, notebook)
         scene.begin()
@@ -299,9 +313,11 @@ def test_killed_at_any_moment(
             run_id = train_run(model, number + 1, eventually)
             # It is no matter when exactly: the moments only have to differ.
             time.sleep(whole * number / moments)
-            if scene.kill(victim):
+            if kill_the_next(scene, victim, run_id, eventually):
+                kills += 1
                 injected()
             check_the_end(scene, run_id, Fate(), eventually)
         finally:
             scene.end()
+    assert kills, "it never lived when it was its turn"
     assert not gate.two_at_once

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
 from pathlib import Path
@@ -16,18 +15,10 @@ from kaptain_kfp import Config, Model
 from kaptain_kfp.runs.base import RunState
 from kaptain_kfp.testing.homes import pod_processes
 
+from ..needs import need_modules
 from .kubeflow import Kubeflow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-REQUIRED = "KAPTAIN_TEST_REQUIRES_FRAMEWORKS"
-
-
-def needs(*modules: str) -> None:
-    """Skips by name where a framework is missing, unless a variable says that it must be there."""
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing and os.environ.get(REQUIRED) not in ("true", "1"):
-        pytest.skip(f"not installed: {', '.join(missing)}")
-    assert not missing, f"{REQUIRED} is set, but {missing} isn't installed"
 
 
 def script_of(folder: Path) -> ModuleType:
@@ -74,7 +65,7 @@ def results(model: Model) -> dict[str, Any]:
 
 
 def test_digits(kubeflow: Kubeflow, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    needs("sklearn")
+    need_modules("sklearn")
     folder = Path(shutil.copytree(EXAMPLES / "digits", project / "digits"))
     script = script_of(folder)
     told, found = {}, {}
@@ -102,7 +93,7 @@ def test_digits(kubeflow: Kubeflow, project: Path, capsys: pytest.CaptureFixture
     ("api", "kind"), [("operator", "PyTorchJob"), ("trainer", "TrainJob"), ("auto", "PyTorchJob")]
 )
 def test_two_torch_ranks_are_one_group(kubeflow: Kubeflow, api: Any, kind: str) -> None:
-    needs("torch", "sklearn")
+    need_modules("torch", "sklearn")
     model = Model(
         id="examples/digits_torch",
         name="digits_torch",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -19,16 +18,9 @@ from kaptain_kfp import Config, Model
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.testing.homes import pod_processes
 
+from ..needs import need_modules
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
-REQUIRED = "KAPTAIN_TEST_REQUIRES_FRAMEWORKS"
-
-
-def needs(*modules: str) -> None:
-    """Skips by name where a framework is missing, unless a variable says that it must be there."""
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing and os.environ.get(REQUIRED) not in ("true", "1"):
-        pytest.skip(f"not installed: {', '.join(missing)}")
-    assert not missing, f"{REQUIRED} is set, but {missing} isn't installed"
 
 
 def example(folder: str, framework: str, **properties: Any) -> Model:
@@ -89,7 +81,7 @@ def losses(text: str) -> list[float]:
 
 
 def test_two_torch_ranks_are_one_group(kaptain_home: Path, tmp_path: Path) -> None:
-    needs("torch", "sklearn")
+    need_modules("torch", "sklearn")
     model = example("digits_torch", "pytorch", extra_files=["model.py"])
     assert model.train({"--epochs": 2, "--seed": 3}, workers=2)
     run = model.last_run
@@ -117,7 +109,7 @@ def test_two_torch_ranks_are_one_group(kaptain_home: Path, tmp_path: Path) -> No
 
 
 def test_two_tensorflow_workers_are_one_cluster(kaptain_home: Path, tmp_path: Path) -> None:
-    needs("tensorflow", "tf_keras", "sklearn")
+    need_modules("tensorflow", "tf_keras", "sklearn")
     model = example("digits_tensorflow", "tensorflow")
     assert model.train({"--epochs": 2, "--seed": 3}, workers=2)
     run = model.last_run
@@ -140,7 +132,7 @@ def test_two_tensorflow_workers_are_one_cluster(kaptain_home: Path, tmp_path: Pa
 
 
 def test_requirements_are_installed_into_the_image(kaptain_home: Path) -> None:
-    needs("sklearn")
+    need_modules("sklearn")
     model = example("wine_xgboost", "xgboost", requirements="requirements.txt")
     assert model.train({"--n-estimators": 10}), model.last_run and model.last_run.error
     assert model.metrics is not None and model.metrics["accuracy"]["latest"] > 0.9

@@ -11,7 +11,7 @@ from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing import wheels
 from kaptain_kfp.testing.debian import debian_layout
 
-from .registry.conftest import REQUIRED, need
+from ..needs import REGISTRY, lack, need_registry, required
 
 
 class RecordingStore(FolderStore):
@@ -56,14 +56,12 @@ def make_wheel() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def layout() -> Path:
     """A Debian with a Python, as an OCI layout; kept from one session to the next."""
-    need("debootstrap", "umoci", "skopeo", "chroot")
+    need_registry("debootstrap", "umoci", "skopeo", "chroot")
     if os.geteuid():
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{REQUIRED} is set, and this isn't the superuser")
-        pytest.skip("debootstrap and chroot need the superuser")
+        lack(REGISTRY, "debootstrap and chroot need the superuser", "run it as root")
     try:
         return debian_layout()
     except subprocess.CalledProcessError as error:
-        if os.environ.get(REQUIRED):
+        if required(REGISTRY):
             raise
         pytest.skip(f"debootstrap failed: {error.stderr[-300:]}")

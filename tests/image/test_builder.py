@@ -34,10 +34,8 @@ from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 from kaptain_kfp.testing.token_server import serve_tokens
 
-from .registry.conftest import QUICK, fresh, host_of, need, push_image
-from .registry.conftest import registry as registry
-from .registry.conftest import registry_folder as registry_folder
-from .registry.conftest import skopeo as skopeo
+from ..needs import need_registry
+from .registry.conftest import QUICK, fresh, host_of, push_image
 
 IDENTITY = ModelIdentity(
     id="dev/mnist",
@@ -100,12 +98,6 @@ def target(registry: RegistryServer) -> ImageReference:
     return fresh(registry.host)
 
 
-@pytest.fixture
-def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
-    with proxy_to(registry.endpoint) as proxy:
-        yield proxy
-
-
 def through(proxy: FaultyProxy, ref: ImageReference) -> ImageReference:
     return replace(ref, registry=host_of(proxy))
 
@@ -154,7 +146,7 @@ def test_what_is_built_is_the_base_and_more(
 def test_others_can_unpack_it(
     build: Builds, base: ImageReference, target: ImageReference, tmp_path: Path
 ) -> None:
-    need("skopeo", "umoci")
+    need_registry("skopeo", "umoci")
     build(recipe(target, base, more=[plan("opt/kaptain/site-packages/a.py", b"A = 1")]))
     layout = tmp_path / "layout"
     run("skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{target}", f"oci:{layout}:x")
@@ -196,7 +188,7 @@ def test_an_unchanged_image_costs_two_requests(
 
 
 def test_an_unchanged_image_costs_four_requests_with_a_token(build: Builds, tmp_path: Path) -> None:
-    need()
+    need_registry()
     with (
         serve_tokens(tmp_path, {"ann": "word"}) as tokens,
         serve_registry(tmp_path / "images", token=tokens.auth) as server,
@@ -377,7 +369,7 @@ def test_layers_that_are_not_to_be_pushed(
 
 
 def test_zstd(build: Builds, base: ImageReference, target: ImageReference, tmp_path: Path) -> None:
-    need("skopeo")
+    need_registry("skopeo")
     build(recipe(target, base, compression=Compression.ZSTD))
     layout = tmp_path / "layout"
     run("skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{target}", f"oci:{layout}:x")
@@ -389,7 +381,7 @@ def test_several_builders_of_one_image(
     build: Builds, base: ImageReference, target: ImageReference, tmp_path: Path
 ) -> None:
     """Whoever comes last wins, and what is there is whole."""
-    need("skopeo")
+    need_registry("skopeo")
     errors: list[BaseException] = []
     results: list[BuiltImage] = []
     together = threading.Barrier(4)

@@ -28,8 +28,6 @@ from kaptain_kfp.testing.registry import RegistryServer
 from .conftest import RecordingStore
 from .registry.conftest import client as client
 from .registry.conftest import fresh
-from .registry.conftest import registry as registry
-from .registry.conftest import registry_folder as registry_folder
 
 IDENTITY = ModelIdentity(
     id="dev/mnist",

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,12 @@ from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, StoreSpec
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.base_image import push_base_image
 from kaptain_kfp.testing.debian import run_in_root
-from kaptain_kfp.testing.registry import RegistryServer, serve_registry
+from kaptain_kfp.testing.registry import RegistryServer
 from kaptain_kfp.version import __version__
-
-from .registry.conftest import need
 
 USER = 1000
 
 pytestmark = pytest.mark.timeout(1200)
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    need("skopeo")
-    with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
-        yield server
 
 
 def run(*command: str) -> str:
@@ -140,14 +131,15 @@ def a_model(store: Path, folder: Path) -> ModelSpec:
     )
 
 
-def test_it_is_built_once(registry: RegistryServer, tmp_path: Path) -> None:
+def test_it_is_built_once(
+    registry: RegistryServer, tmp_path: Path, skopeo: Callable[..., Any]
+) -> None:
     base = f"{registry.host}/small:1"
     with RegistryClient() as client:
         digest = push_base_image(client, base, {"PYTHON_VERSION": "3.11"})
     words = (f"{registry.host}/once:mine", "--base-image", base)
     first = setup(tmp_path / "home", *words)
-    inspected = run("skopeo", "inspect", "--tls-verify=false", f"docker://{words[0]}")
-    told = json.loads(inspected)
+    told = skopeo(words[0])
     assert first.splitlines()[0].endswith(f'@{told["Digest"]}")')
     assert told["Labels"]["org.opencontainers.image.base.digest"] == digest
     assert len(told["Layers"]) == 3

@@ -8,7 +8,7 @@ import platform
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,9 @@ from kaptain_kfp.image.registry.names import ImageReference
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec, StoreSpec
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.debian import run_in_root
-from kaptain_kfp.testing.registry import RegistryServer, serve_registry
+from kaptain_kfp.testing.registry import RegistryServer
 
 from .registry.conftest import fresh
-from .registry.conftest import skopeo as skopeo
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 USER = 1000
@@ -34,12 +33,6 @@ MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 HERE = Platform("linux", MACHINES.get(platform.machine(), platform.machine()))
 
 pytestmark = pytest.mark.timeout(1200)
-
-
-@pytest.fixture(scope="module")
-def registry(layout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,6 @@ from kaptain_kfp.testing.faulty_proxy import proxy_to
 from kaptain_kfp.testing.registry import RegistryServer
 
 from .registry.conftest import QUICK, fresh, push_image
-from .registry.conftest import registry as registry
-from .registry.conftest import registry_folder as registry_folder
-from .registry.conftest import skopeo as skopeo
 
 IDENTITY = ModelIdentity(
     id="dev/mnist",

@@ -15,8 +15,6 @@ from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.testing.registry import RegistryServer
 
 from .registry.conftest import fresh, push_image
-from .registry.conftest import registry as registry
-from .registry.conftest import registry_folder as registry_folder
 from .test_publisher import Model, Publisher
 from .test_publisher import client as client
 from .test_publisher import images as images

@@ -15,8 +15,6 @@ from kaptain_kfp.testing.registry import RegistryServer
 
 from .registry.conftest import client as client
 from .registry.conftest import fresh
-from .registry.conftest import registry as registry
-from .registry.conftest import registry_folder as registry_folder
 
 KEY = "ab" * 32
 PLAN = LayerPlan("packages", (LayerEntry("opt/x", 0o644, b"x"),))

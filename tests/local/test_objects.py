@@ -29,33 +29,9 @@ from kaptain_kfp.local.database import Database
 from kaptain_kfp.local.kinds import kind_of
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.views import restarted
+from kaptain_kfp.testing.waiting import PATIENCE
 
-PATIENCE = 60.0
-
-
-def config(name: str, data: Any = None, **metadata: Any) -> dict[str, Any]:
-    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}}
-    return {**manifest, "data": data} if data is not None else manifest
-
-
-def torch(name: str, **spec: Any) -> dict[str, Any]:
-    metadata = {"name": name}
-    return {
-        "apiVersion": "kubeflow.org/v1",
-        "kind": "PyTorchJob",
-        "metadata": metadata,
-        "spec": spec,
-    }
-
-
-def pod(name: str, **labels: str) -> dict[str, Any]:
-    spec = {"containers": [{"name": "c", "image": "img:1"}]}
-    metadata = {"name": name, "labels": labels}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-
-
-def names(found: Any) -> list[str]:
-    return [manifest["metadata"]["name"] for manifest in found]
+from .samples import config, names, pod, torch
 
 
 @pytest.fixture

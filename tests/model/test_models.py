@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -134,16 +133,11 @@ def test_a_store_that_is_not_there_yet(kaptain_home: Path, tmp_path: Path) -> No
 
 
 def test_the_first_line_says_which_world(
-    kaptain_home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kaptain_home: Path, tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "t.py").write_text("print('x')")
-    logger = logging.getLogger("kaptain-log")
-    logger.addHandler(caplog.handler)
-    try:
-        assert make(config=Config.local(base_dir=str(tmp_path))).build()
-    finally:
-        logger.removeHandler(caplog.handler)
-    assert caplog.messages[0].startswith("build dev/m: target local (")
+    assert make(config=Config.local(base_dir=str(tmp_path))).build()
+    assert log.messages[0].startswith("build dev/m: target local (")
 
 
 def test_attaching_reads_each_record_once(

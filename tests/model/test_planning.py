@@ -47,7 +47,8 @@ from kaptain_kfp.specs import BuiltImage, Definition, ModelIdentity
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace, Rule, User, serve_kubernetes
 
-CRDS = Path(__file__).resolve().parents[3] / "shared" / "crds"
+from ..needs import need_shared
+
 KEY, SECRET = "AKIAKAPTAINTESTKEY12", "very/secret+access/key/0123456789"
 COMPONENT_IMAGE = "registry.example/kaptain-kfp-python:1"
 
@@ -184,7 +185,6 @@ def test_the_step_makes_what_was_planned(
     assert plan.pipeline.parameters == parameters
 
 
-@pytest.mark.skipif(not CRDS.exists(), reason="the CRDs aren't there: ../shared/crds")
 @pytest.mark.parametrize(
     ("framework", "api", "kind", "pods"),
     [
@@ -197,7 +197,7 @@ def test_the_step_makes_what_was_planned(
 def test_the_server_takes_every_kind(
     serve: Serve, here: Here, framework: str, api: TrainingApi, kind: str, pods: bool
 ) -> None:
-    with serve(crds=CRDS) as face:
+    with serve(crds=need_shared("crds")) as face:
         plan = here.plan(face, framework=framework, api=api)
     name = f"{kind}/m-{kind.lower()}-<suffix>"
     assert verdicts(plan) == {

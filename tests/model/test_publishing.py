@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +13,7 @@ from kaptain_kfp import Config, Model
 from kaptain_kfp.exceptions import ImageNotFoundError, ModelValidationException
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.testing.base_image import push_base_image
-from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
-from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    missing = missing_programs("skopeo")
-    if missing and os.environ.get("KAPTAIN_TEST_REQUIRES_REGISTRY"):
-        pytest.fail(f"there is no {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"there is no {', '.join(missing)}: apt-get install them")
-    with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
-    with proxy_to(registry.endpoint) as proxy:
-        yield proxy
-
+from kaptain_kfp.testing.faulty_proxy import FaultyProxy
 
 _numbers = itertools.count()
 
@@ -83,21 +61,14 @@ def project(tmp_path: Path, proxy: FaultyProxy) -> Project:
     return project
 
 
-def inspect(name: str) -> Any:
-    command = ["skopeo", "inspect", "--tls-verify=false", f"docker://{name}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 def test_it_is_in_the_registry_and_on_record(
-    project: Project, capfd: pytest.CaptureFixture[str]
+    project: Project, capfd: pytest.CaptureFixture[str], skopeo: Callable[..., Any]
 ) -> None:
     base = project.push_base(PYTHON_VERSION="3.11")
     model = project.model()
     assert model.build(True, publish=True) is True
     name = f"{model.image_name}:dev-digits-sklearn-1.5-cpu"
-    told = inspect(name)
+    told = skopeo(name)
     (record,) = model.history()
     assert (record.event, record.action) == ("outcome", "build")
     assert record.outcome is not None
@@ -126,19 +97,21 @@ def test_a_second_build_sends_nothing(project: Project, proxy: FaultyProxy) -> N
     assert len(model.history()) == 1
 
 
-def test_changed_code_replaces_the_tag(project: Project) -> None:
+def test_changed_code_replaces_the_tag(project: Project, skopeo: Callable[..., Any]) -> None:
     model = project.model(image_name=f"{project.host}/team/tagged:mine")
     model.build(publish=True)
-    first = inspect(model.image_name)
+    first = skopeo(model.image_name)
     project.write("print('better')\n")
     model.build(publish=True)
-    second = inspect(model.image_name)
+    second = skopeo(model.image_name)
     assert first["Labels"]["checksum"] != second["Labels"]["checksum"]
     assert first["Layers"][:-1] == second["Layers"][:-1]
     assert len(model.history()) == 2
 
 
-def test_a_base_that_moved_is_taken_when_asked(project: Project, proxy: FaultyProxy) -> None:
+def test_a_base_that_moved_is_taken_when_asked(
+    project: Project, proxy: FaultyProxy, skopeo: Callable[..., Any]
+) -> None:
     model = project.model()
     model.build(publish=True)
     moved = project.push_base(PYTHON_VERSION="3.11", MOVED="yes")
@@ -147,7 +120,7 @@ def test_a_base_that_moved_is_taken_when_asked(project: Project, proxy: FaultyPr
     model.build(publish=True, refresh_base=True)
     image = model.history()[-1].outcome.image  # type: ignore[union-attr]
     assert image is not None and image.base == f"{model.base_image}@{moved}"
-    assert "MOVED=yes" in inspect(image.reference)["Env"]
+    assert "MOVED=yes" in skopeo(image.reference)["Env"]
     proxy.requests.clear()
     model.build(publish=True, refresh_base=True)
     assert {request.method for request in proxy.requests} <= {"GET", "HEAD"}

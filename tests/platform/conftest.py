@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,17 +47,3 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         for name, value in server.provider().get_secret_body().items():
             monkeypatch.setenv(name, value)
         yield Bucket(server, server.folder / "models")
-
-
-@pytest.fixture
-def heard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Lets `caplog` hear the package's logger, whether another test has set it up or not."""
-    logger = logging.getLogger("kaptain-log")
-    level, propagate = logger.level, logger.propagate
-    logger.addHandler(caplog.handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    yield
-    logger.propagate = propagate
-    logger.setLevel(level)
-    logger.removeHandler(caplog.handler)

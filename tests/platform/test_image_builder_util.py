@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,11 @@ from kaptain_kfp.exceptions import ImageBuildException, ModelValidationException
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.platform.image_builder_util import ImageBuilder, ImageBuilderUtil
 from kaptain_kfp.testing.base_image import push_base_image
-from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
-from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
+from kaptain_kfp.testing.faulty_proxy import FaultyProxy
+from kaptain_kfp.testing.registry import RegistryServer
 
-REQUIRED = "KAPTAIN_TEST_REQUIRES_REGISTRY"
+from ..needs import ROOT, lack, need_programs
+
 HEAD = """
 ARG VERSION=1
 FROM {host}/base:1
@@ -44,28 +43,13 @@ CMD ["--quick"]
 )
 
 
-def need(*programs: str) -> None:
-    missing = missing_programs(*programs)
-    if missing and os.environ.get(REQUIRED):
-        pytest.fail(f"there is no {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"there is no {', '.join(missing)}: apt-get install them")
-
-
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    need("skopeo", "umoci")
-    with serve_registry(tmp_path_factory.mktemp("registry") / "images") as server:
-        with RegistryClient() as client:
-            environment = {"PYTHON_VERSION": "3.11", "KNOWN": "you"}
-            push_base_image(client, f"{server.host}/base:1", environment)
-        yield server
-
-
-@pytest.fixture
-def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
-    with proxy_to(registry.endpoint) as proxy:
-        yield proxy
+def registry(registry: RegistryServer) -> RegistryServer:
+    """With a base image."""
+    with RegistryClient() as client:
+        environment = {"PYTHON_VERSION": "3.11", "KNOWN": "you"}
+        push_base_image(client, f"{registry.host}/base:1", environment)
+    return registry
 
 
 @pytest.fixture
@@ -76,14 +60,6 @@ def project(tmp_path: Path) -> Path:
     (project / "src" / "net.py").write_text("LAYERS = 3\n", encoding="utf-8")
     (project / "requirements.txt").write_text("six==1.16.0\n", encoding="utf-8")
     return project
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    logger = logging.getLogger("kaptain-log")
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 FILES = ["app.py", "requirements.txt", "src"]
@@ -104,13 +80,14 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def skopeo(name: str, *options: str) -> Any:
-    return json.loads(run("skopeo", "inspect", "--tls-verify=false", *options, f"docker://{name}"))
-
-
 def test_layers_are_enough(
-    registry: RegistryServer, project: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+    registry: RegistryServer,
+    project: Path,
+    tmp_path: Path,
+    log: pytest.LogCaptureFixture,
+    skopeo: Callable[..., Any],
 ) -> None:
+    need_programs("umoci")
     built = builder(project, registry.host, DOCKERFILE, FILES).build_image()
     assert built.built and "layers are enough" in log.text
     told, config = skopeo(built.name), skopeo(built.name, "--config")["config"]
@@ -135,7 +112,9 @@ def test_layers_are_enough(
     assert '__version__ = "1.16.0"' in six
 
 
-def test_what_the_base_sets_is_known(registry: RegistryServer, project: Path) -> None:
+def test_what_the_base_sets_is_known(
+    registry: RegistryServer, project: Path, skopeo: Callable[..., Any]
+) -> None:
     built = builder(project, registry.host, f"{HEAD}USER ${{KNOWN}}\n", None).build_image()
     assert skopeo(built.name, "--config")["config"]["User"] == "you"
 
@@ -155,7 +134,7 @@ def test_the_same_again_sends_nothing(project: Path, proxy: FaultyProxy) -> None
 
 
 def test_folders_of_the_base_stay_as_they_are(
-    registry: RegistryServer, project: Path, tmp_path: Path
+    registry: RegistryServer, project: Path, tmp_path: Path, skopeo: Callable[..., Any]
 ) -> None:
     (project / "root" / "etc" / "empty").mkdir(parents=True)
     (project / "root" / "etc" / "app.conf").write_text("a=b\n", encoding="utf-8")
@@ -186,10 +165,11 @@ def test_a_tool_is_taken_where_layers_are_not_enough(
     log: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    skopeo: Callable[..., Any],
 ) -> None:
-    need("buildah")
+    need_programs("buildah")
     if os.geteuid():
-        pytest.skip("buildah needs the superuser, or user namespaces that many machines lack")
+        lack(ROOT, "buildah needs user namespaces that many machines lack", "run it as root")
     monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
     monkeypatch.setenv("STORAGE_DRIVER", "vfs")
     settings = tmp_path / "storage.conf"

@@ -52,10 +52,10 @@ def test_exactly_one_replica_is_the_chief(environment: dict[str, str], expected:
     [{"TF_CONFIG": "{"}, {"TF_CONFIG": "[]"}, {"RANK": "first"}, {"PET_NODE_RANK": "x"}],
 )
 def test_what_cant_be_read_loses_no_model(
-    environment: dict[str, str], caplog: pytest.LogCaptureFixture, heard: None
+    environment: dict[str, str], log: pytest.LogCaptureFixture
 ) -> None:
     assert is_chief(environment) is True
-    assert caplog.records
+    assert log.records
 
 
 @pytest.mark.parametrize(

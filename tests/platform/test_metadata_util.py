@@ -138,15 +138,14 @@ def test_every_metric_has_a_name(store: FolderStore, name: str) -> None:
 def test_what_isnt_finite_is_recorded_but_never_printed(
     store: FolderStore,
     capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-    heard: None,
+    log: pytest.LogCaptureFixture,
     value: Any,
 ) -> None:
     record({"loss": value, "accuracy": 0.5})
     assert capsys.readouterr().out == "accuracy=0.5\n"
     (found,) = recorded(store)
     assert repr(found["loss"]) == repr(float(value))
-    assert "loss" in caplog.text
+    assert "loss" in log.text
     text = store.read("trained/1a.metrics.jsonl").decode()
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
 
@@ -155,15 +154,14 @@ def test_what_isnt_finite_is_recorded_but_never_printed(
 def test_a_name_that_katib_cant_read_is_printed_otherwise(
     store: FolderStore,
     capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-    heard: None,
+    log: pytest.LogCaptureFixture,
     name: str,
 ) -> None:
     for _ in range(2):
         record({name: 0.5})
     assert KATIB.findall(capsys.readouterr().out) == [("val_acc", "0.5", ".5", "")] * 2
     assert recorded(store) == [{name: 0.5}] * 2
-    assert len([line for line in caplog.messages if "'val_acc'" in line]) == 1
+    assert len([line for line in log.messages if "'val_acc'" in line]) == 1
 
 
 def test_only_the_first_replica_records(
@@ -181,14 +179,13 @@ def test_outside_of_jobs_it_is_only_printed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-    heard: None,
+    log: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     record({"accuracy": 0.5})
     assert capsys.readouterr().out == "accuracy=0.5\n"
     assert list(tmp_path.iterdir()) == []
-    assert "TRAINED_MODEL_UPLOAD_PATH isn't set" in caplog.text
+    assert "TRAINED_MODEL_UPLOAD_PATH isn't set" in log.text
 
 
 def test_lines_are_seen_at_once_even_if_the_script_is_killed(store: FolderStore) -> None:

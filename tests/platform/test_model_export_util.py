@@ -160,23 +160,20 @@ def test_objects_of_a_bucket(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) ->
 def test_other_replicas_store_nothing_and_need_no_files(
     target: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    heard: None,
+    log: pytest.LogCaptureFixture,
     variable: str,
 ) -> None:
     monkeypatch.setenv(variable, "1")
     ModelExportUtil().upload_model("model.pt", ["net.py"])
     assert not target.exists()
-    assert "isn't the first" in caplog.text
+    assert "isn't the first" in log.text
 
 
-def test_outside_of_jobs_nothing_happens(
-    work: Path, caplog: pytest.LogCaptureFixture, heard: None
-) -> None:
+def test_outside_of_jobs_nothing_happens(work: Path, log: pytest.LogCaptureFixture) -> None:
     write({"model.pt": b"1"})
     ModelExportUtil().upload_model("model.pt")
     assert files(work) == {"model.pt": b"1"}
-    assert "TRAINED_MODEL_UPLOAD_PATH isn't set" in caplog.text
+    assert "TRAINED_MODEL_UPLOAD_PATH isn't set" in log.text
 
 
 @pytest.mark.parametrize("extra", [[], ["there"]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,15 +48,6 @@ def start(kaptain_home: Path, store: FolderStore) -> Callable[[KfpRunner, str], 
 
 
 Start = Callable[[KfpRunner, str], RunHandle]
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """What the package logs."""
-    logger = logging.getLogger("kaptain-log")
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture

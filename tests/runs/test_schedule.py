@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -30,17 +29,12 @@ def test_cron_in_all_its_forms(given: str, meant: str) -> None:
     assert Schedule.of(cron=given).cron == meant
 
 
-def test_five_fields_are_said_to_become_six(caplog: pytest.LogCaptureFixture) -> None:
-    logger = logging.getLogger("kaptain-log")
-    logger.addHandler(caplog.handler)
-    try:
-        Schedule.of(cron="0 3 * * *")
-        Schedule.of(cron="0 0 3 * * *")
-    finally:
-        logger.removeHandler(caplog.handler)
-    assert len(caplog.messages) == 1
-    assert "'0 3 * * *' has five fields" in caplog.text
-    assert "'0 0 3 * * *'" in caplog.text
+def test_five_fields_are_said_to_become_six(log: pytest.LogCaptureFixture) -> None:
+    Schedule.of(cron="0 3 * * *")
+    Schedule.of(cron="0 0 3 * * *")
+    assert len(log.messages) == 1
+    assert "'0 3 * * *' has five fields" in log.text
+    assert "'0 0 3 * * *'" in log.text
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_a_change_is_noticed_whatever_happened_to_the_watch(
         eventually(lambda: still_face.faults.streams(WATCH), "the watch is open again")
         changed_at = time.monotonic()
     assert waiter.found is not None, waiter.error
-    assert waiter.ended_at - changed_at < 1.0
+    assert waiter.ended_at - changed_at < 10
 
 
 def test_a_restart_of_the_server_and_what_changed_meanwhile(
@@ -174,7 +174,7 @@ def test_an_outage_that_lasts(still_face: KubernetesFace, quick: Settings, job: 
     waiter.end()
     still_face.start()
     assert isinstance(waiter.error, ClusterUnavailableError)
-    assert 1.0 <= waiter.ended_at - begun < 3.0
+    assert 1.0 <= waiter.ended_at - begun < PATIENCE / 2
 
 
 def test_a_token_that_expires_in_the_midst(

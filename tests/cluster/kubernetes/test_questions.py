@@ -13,6 +13,8 @@ from kaptain_kfp.exceptions import AccessDeniedError
 from kaptain_kfp.testing.kubernetes_api import Rule, User, serve_kubernetes
 from kaptain_kfp.testing.scripted import ScriptedServer, Seen, answering
 
+from ...needs import need_shared
+
 Scripted = Callable[..., ScriptedServer]
 Connect = Callable[..., KubernetesCluster]
 
@@ -113,14 +115,8 @@ def test_what_is_installed_of_several_versions_and_pages(
     assert [seen.path.partition("continue=")[2] for seen in server.seen] == ["", "t"]
 
 
-CRDS = Path(__file__).parents[4] / "shared" / "crds"
-
-
-@pytest.mark.skipif(
-    not CRDS.exists(), reason=f"no CRD schemas: {CRDS.name} is not beside the checkout"
-)
 def test_training_jobs_by_the_schemas_of_the_real_operators(kaptain_home: Path) -> None:
-    with serve_kubernetes(kaptain_home, operators=False, crds=CRDS) as face:
+    with serve_kubernetes(kaptain_home, operators=False, crds=need_shared("crds")) as face:
         found = KubernetesCluster(kubeconfig=face.kubeconfig).training_kinds()
     assert found is not None and set(found) == {"TFJob", "PyTorchJob", "TrainJob"}
     assert "tfReplicaSpecs" in found["TFJob"] and "runtimePatches" in found["TrainJob"]

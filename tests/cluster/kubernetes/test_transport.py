@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import socket
 import threading
 import time
@@ -93,9 +92,9 @@ def test_the_server_says_when_to_come_again(
     scripted: Scripted, connect: Connect, form: str, quick: Settings
 ) -> None:
     patient = dataclasses.replace(quick, longest_pause=10.0, patience=10.0)
+    begun = time.monotonic()
     when = form if form == "1" else formatdate(time.time() + 2, usegmt=True)
     server = scripted(status(429, Retry_After=when), FOUND)
-    begun = time.monotonic()
     connect(server, patient).get(REF)
     assert 0.9 <= time.monotonic() - begun < 5
     assert len(server.seen) == 2
@@ -263,25 +262,15 @@ def test_a_token_file_that_vanished(
         cluster.get(REF)
 
 
-def test_warnings_are_shown_once_each(scripted: Scripted, connect: Connect) -> None:
-    heard: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            heard.append(record.getMessage())
-
-    logger = logging.getLogger("kaptain-log")
-    listener = Listener()
-    logger.addHandler(listener)
+def test_warnings_are_shown_once_each(
+    scripted: Scripted, connect: Connect, log: pytest.LogCaptureFixture
+) -> None:
     body = {**POD, "metadata": {**METADATA, "uid": "1"}}
     two = '299 - "unknown field \\"spec.x\\"", 299 - "old"'
     cluster = connect(scripted(answering(200, body, Warning=two)))
-    try:
-        cluster.get(REF)
-        cluster.get(REF)
-    finally:
-        logger.removeHandler(listener)
-    assert heard == ['Kubernetes: unknown field "spec.x"', "Kubernetes: old"]
+    cluster.get(REF)
+    cluster.get(REF)
+    assert log.messages == ['Kubernetes: unknown field "spec.x"', "Kubernetes: old"]
 
 
 def test_who_asks(scripted: Scripted, connect: Connect) -> None:

@@ -24,6 +24,8 @@ from kaptain_kfp.image.layers.tar import Layer, LayerEntry, LayerPlan, write_lay
 from kaptain_kfp.image.oci import Descriptor, Family, Manifest, canonical_json, sha256_digest
 from kaptain_kfp.image.sources import collect
 
+from ...needs import need_programs
+
 BASE_LAYER = LayerPlan(
     "base",
     (
@@ -55,13 +57,6 @@ FACTS = ImageFacts(
     base_name="base:1",
     base_digest=f"sha256:{'b' * 64}",
 )
-
-
-def program(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name}: not found")
-    return path
 
 
 def run(*command: object) -> str:
@@ -144,18 +139,18 @@ def test_the_same_image_twice(build: Callable[..., tuple[Image, bytes]]) -> None
 def test_skopeo_reads_an_oci_image(
     build: Callable[..., tuple[Image, bytes]], tmp_path: Path, compression: Compression
 ) -> None:
-    skopeo = program("skopeo")
+    need_programs("skopeo")
     folder = layout(*build(compression=compression), tmp_path / "layout")
-    said = json.loads(run(skopeo, "inspect", f"oci:{folder}:made"))
+    said = json.loads(run("skopeo", "inspect", f"oci:{folder}:made"))
     assert said["Labels"]["checksum"] == "c" * 32
     assert said["Created"] == "2024-05-06T07:08:09Z"
     assert len(said["Layers"]) == 4
-    config = json.loads(run(skopeo, "inspect", "--config", f"oci:{folder}:made"))
+    config = json.loads(run("skopeo", "inspect", "--config", f"oci:{folder}:made"))
     assert config["config"]["Entrypoint"] == ["python", "-u", "train.py"]
     assert config["config"]["User"] == "1000:1000"
     # skopeo checks each digest, and unpacks what is to be packed anew
     copy = tmp_path / "copy"
-    run(skopeo, "copy", "--dest-decompress", f"oci:{folder}:made", f"dir:{copy}")
+    run("skopeo", "copy", "--dest-decompress", f"oci:{folder}:made", f"dir:{copy}")
     unpacked = {hashlib.sha256(file.read_bytes()).hexdigest() for file in copy.iterdir()}
     assert {digest.removeprefix("sha256:") for digest in config["rootfs"]["diff_ids"]} <= unpacked
 
@@ -163,7 +158,7 @@ def test_skopeo_reads_an_oci_image(
 def test_skopeo_makes_an_oci_image_of_a_docker_one(
     build: Callable[..., tuple[Image, bytes]], tmp_path: Path
 ) -> None:
-    skopeo = program("skopeo")
+    need_programs("skopeo")
     image, manifest = build(Family.DOCKER)
     folder = tmp_path / "docker"
     folder.mkdir()
@@ -171,8 +166,8 @@ def test_skopeo_makes_an_oci_image_of_a_docker_one(
     (folder / "manifest.json").write_bytes(manifest)
     for digest, data in image.blobs.items():
         (folder / digest.removeprefix("sha256:")).write_bytes(data)
-    run(skopeo, "copy", "--format=oci", f"dir:{folder}", f"oci:{tmp_path / 'oci'}:made")
-    config = json.loads(run(skopeo, "inspect", "--config", f"oci:{tmp_path / 'oci'}:made"))
+    run("skopeo", "copy", "--format=oci", f"dir:{folder}", f"oci:{tmp_path / 'oci'}:made")
+    config = json.loads(run("skopeo", "inspect", "--config", f"oci:{tmp_path / 'oci'}:made"))
     assert config["config"]["WorkingDir"] == "/kaptain"
     assert len(config["rootfs"]["diff_ids"]) == 4
 
@@ -180,10 +175,10 @@ def test_skopeo_makes_an_oci_image_of_a_docker_one(
 def test_umoci_unpacks_it_and_the_script_runs(
     build: Callable[..., tuple[Image, bytes]], tmp_path: Path
 ) -> None:
-    umoci = program("umoci")
+    need_programs("umoci")
     folder = layout(*build(), tmp_path / "layout")
     bundle = tmp_path / "bundle"
-    run(umoci, "unpack", "--rootless", "--image", f"{folder}:made", bundle)
+    run("umoci", "unpack", "--rootless", "--image", f"{folder}:made", bundle)
     root = bundle / "rootfs"
     modes = {
         str(path.relative_to(root)): stat.S_IMODE(path.stat().st_mode) for path in root.rglob("*")

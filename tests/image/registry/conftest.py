@@ -5,12 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import itertools
-import json
-import os
-import shutil
-import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,24 +26,16 @@ from kaptain_kfp.image.registry.blobs import bytes_source
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.image.registry.patience import Patience
-from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
-from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
+from kaptain_kfp.testing.faulty_proxy import FaultyProxy
+from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
-REQUIRED = "KAPTAIN_TEST_REQUIRES_REGISTRY"
+from ...needs import need_registry
+
 QUICK = Patience(tries=4, first=0.01, longest=2.0)
 PART = 1 << 16
 """Parts of the size of which a test needs several."""
 
 _numbers = itertools.count()
-
-
-def need(*programs: str) -> None:
-    """Skips a test, by name, where a program is missing; fails it where that mustn't be."""
-    missing = missing_programs(*programs)
-    if missing and os.environ.get(REQUIRED):
-        pytest.fail(f"{REQUIRED} is set, and there is no {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"there is no {', '.join(missing)}: apt-get install docker-registry ...")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +49,7 @@ def serve_tls(
     folder: Path, authority: trustme.CA, htpasswd: Mapping[str, str] | None = None
 ) -> Iterator[RegistryServer]:
     """Serves a registry whose certificate only a private authority vouches for."""
-    need()
+    need_registry()
     leaf = authority.issue_cert("127.0.0.1")
     certificate, key = folder / "cert.pem", folder / "key.pem"
     leaf.cert_chain_pems[0].write_to_path(str(certificate))
@@ -70,26 +58,6 @@ def serve_tls(
         folder / "images", htpasswd=htpasswd, certificate=(certificate, key)
     ) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def registry_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("registry") / "images"
-
-
-@pytest.fixture(scope="session")
-def registry(registry_folder: Path) -> Iterator[RegistryServer]:
-    """A registry that anybody may use."""
-    need()
-    with serve_registry(registry_folder) as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
-    """What stands before the registry, and has bad days."""
-    with proxy_to(registry.endpoint) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -146,23 +114,3 @@ def push_image(
     manifest = Manifest(family, blobs[0], (blobs[1],))
     client.push_manifest(ref, manifest)
     return manifest
-
-
-@pytest.fixture
-def skopeo() -> Callable[..., Any]:
-    """Runs ``skopeo inspect`` on an image, and returns what it says."""
-    if shutil.which("skopeo") is None:
-        need("skopeo")
-
-    def inspect(ref: ImageReference, *options: str) -> Any:
-        done = subprocess.run(
-            ["skopeo", "inspect", "--tls-verify=false", *options, f"docker://{ref}"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return inspect

@@ -17,7 +17,8 @@ from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
 from kaptain_kfp.platform.config.provider import ConfigurationProvider
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
-from .conftest import QUICK, fresh, need, push_image, serve_tls
+from ...needs import need_registry
+from .conftest import QUICK, fresh, push_image, serve_tls
 
 AUTH = base64.b64encode(b"ann:word").decode()
 
@@ -75,7 +76,7 @@ def test_plain_http_is_asked_for_by_the_url(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that isn't one of this machine's, by way of a proxy that is the registry itself."""
-    need()
+    need_registry()
     with serve_registry(tmp_path / "images") as server:
         monkeypatch.setenv("http_proxy", server.endpoint)
         monkeypatch.delenv("no_proxy", raising=False)

@@ -20,7 +20,8 @@ from kaptain_kfp.testing.faulty_proxy import FaultyProxy, Request, proxy_to
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 from kaptain_kfp.testing.token_server import TokenRequest, TokenServer, serve_tokens
 
-from .conftest import PART, QUICK, fresh, host_of, need, push_image
+from ...needs import need_registry
+from .conftest import PART, QUICK, fresh, host_of, push_image
 
 CONTENT = os.urandom(4 * PART + 100)
 BLOB = Descriptor(Family.OCI.layer, sha256_digest(CONTENT), len(CONTENT))
@@ -30,7 +31,7 @@ PASSWORD = "s3cret-word"
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
     """A registry that wants a password."""
-    need()
+    need_registry()
     folder = tmp_path_factory.mktemp("closed") / "images"
     with serve_registry(folder, htpasswd={"ann": PASSWORD}) as server:
         yield server
@@ -38,7 +39,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Iterator[TokenServer]:
-    need()
+    need_registry()
     with serve_tokens(
         tmp_path, {"ann": PASSWORD}, identity_tokens={"id-token": "bob"}, anonymous=True
     ) as server:

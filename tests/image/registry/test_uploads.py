@@ -20,7 +20,8 @@ from kaptain_kfp.image.registry.names import image_reference
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, Request
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 
-from .conftest import PART, QUICK, fresh, host_of, need, push_image
+from ...needs import need_registry
+from .conftest import PART, QUICK, fresh, host_of, push_image
 
 CONTENT = os.urandom(4 * PART + 100)
 BLOB = Descriptor(Family.OCI.layer, sha256_digest(CONTENT), len(CONTENT))
@@ -224,7 +225,7 @@ def test_a_source_registry_that_dies_is_the_one_named(
 
 
 def test_a_registry_that_dies_leaves_the_old_tag(tmp_path: Path) -> None:
-    need()
+    need_registry()
     sent = threading.Event()
     with RegistryClient(
         patience=QUICK,
@@ -252,7 +253,7 @@ def test_a_registry_that_dies_leaves_the_old_tag(tmp_path: Path) -> None:
 
 
 def test_a_registry_that_is_started_anew_meanwhile(tmp_path: Path) -> None:
-    need()
+    need_registry()
     with (
         ExitStack() as servers,
         RegistryClient(patience=QUICK, part_bytes=PART) as client,

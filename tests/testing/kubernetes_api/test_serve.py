@@ -28,6 +28,8 @@ from kaptain_kfp.testing.kubernetes_api import (
 )
 from kaptain_kfp.testing.waiting import eventually
 
+from ...needs import need_shared
+
 TIMEOUT = (5, 30)
 
 
@@ -346,9 +348,7 @@ class TestFaults:
 def test_schemas_warn_and_refuse(
     kaptain_home: Path, tmp_path: Path, connect: Callable[..., Any]
 ) -> None:
-    crds = Path(__file__).resolve().parents[4] / "shared" / "crds"
-    if not crds.exists():
-        pytest.skip("the definitions aren't there: ../shared/crds")
+    crds = need_shared("crds")
     body = {
         "apiVersion": "kubeflow.org/v1",
         "kind": "PyTorchJob",
