@@ -234,15 +234,15 @@ def test_runs_show(kaptain_home: Path) -> None:
     put_record(kaptain_home, "abc-1", "error", task="train", error=error)
     text = call("runs", "show", "ab").stdout
     for line in (
-        "Id:         abc-1",
-        "State:      FAILED",
-        "Model:      dev/mnist",
-        "Duration:   3m",
-        "Error:      exit code 3",
-        "            look",
-        "            | oops",
-        f"Artifacts:  {Home(kaptain_home).run('abc-1').as_uri()}",
-        "Logs:       kaptain logs abc-1",
+        "Id:        abc-1",
+        "State:     FAILED",
+        "Model:     dev/mnist",
+        "Duration:  3m",
+        "Error:     exit code 3",
+        "           look",
+        "           | oops",
+        f"Url:       {Home(kaptain_home).run('abc-1').as_uri()}",
+        "Logs:      kaptain logs abc-1",
         "build  SUCCEEDED  image",
         "train  FAILED",
     ):
@@ -254,7 +254,7 @@ def test_runs_show(kaptain_home: Path) -> None:
     assert "exit code 3" in found["error"]
 
 
-SHOWING = [["runs", "show"], ["runs", "cancel"], ["runs", "wait"], ["runs", "logs"], ["logs"]]
+SHOWING = [["runs", word] for word in ("show", "cancel", "retry", "wait", "logs")] + [["logs"]]
 
 
 @pytest.mark.parametrize("words", [*SHOWING, ["models", "show"], ["models", "history"]])
@@ -325,6 +325,17 @@ def test_a_run_that_is_to_begin_again_can_be_cancelled(kaptain_home: Path) -> No
     made = Objects(kaptain_home).create(failed)
     Objects(kaptain_home).update({**made, "status": {"state": "FAILED"}}, status=True)
     assert call("runs", "cancel", "again").stdout == "Run again: CANCELED.\n"
+
+
+def test_a_run_begins_again(kaptain_home: Path, tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    LocalCluster(kaptain_home).apply(run("again", f"test -e {mended}"))
+    call("runs", "wait", "again", code=1)
+    mended.touch()
+    assert call("runs", "retry", "aga").stdout == "Run again begins again.\n"
+    assert call("runs", "wait", "again").stdout == "Run again: SUCCEEDED.\n"
+    refused = call("runs", "retry", "again", code=1).stderr
+    assert "can't be retried: it is SUCCEEDED" in refused and "failed or was cancelled" in refused
 
 
 def test_models_list(kaptain_home: Path) -> None:
@@ -422,17 +433,6 @@ def test_supervisor(kaptain_home: Path, running_home: Path) -> None:
 def test_supervisor_without_a_log(kaptain_home: Path) -> None:
     result = call("supervisor", "log")
     assert result.stdout == "" and str(Home(kaptain_home).supervisor_log) in result.stderr
-
-
-@pytest.mark.parametrize("words", [["runs", "list"], ["logs", "3f2a"], ["runs", "wait", "3f2a"]])
-def test_runs_of_kubeflow_are_shown_elsewhere(
-    kaptain_home: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
-) -> None:
-    put_run(kaptain_home, "here")
-    monkeypatch.setenv("KAPTAIN_TARGET", "kubeflow")
-    said = call(*words, code=1).stderr
-    assert "KAPTAIN_TARGET=kubeflow" in said and "kfp run list" in said
-    assert "here" in call("--home", str(kaptain_home), "runs", "list").stdout
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,9 @@ json_option = click.option(
 pass_settings = click.make_pass_decorator(Settings)
 
 
-def pick(given: str, known: Sequence[str], what: str, error: type[KaptainError]) -> str:
+def pick(
+    given: str, known: Sequence[str], what: str, error: type[KaptainError], *, among: str = ""
+) -> str:
     """Returns the one of `known` that is given, as a whole or by its beginning.
 
     Args:
@@ -108,6 +110,7 @@ def pick(given: str, known: Sequence[str], what: str, error: type[KaptainError])
         known: All ids.
         what: Of what they are the ids: ``run`` or ``model``.
         error: Raised where none or several fit.
+        among: What follows the id in the error where `known` isn't all that there is.
     """
     if given in known:
         return given
@@ -116,9 +119,10 @@ def pick(given: str, known: Sequence[str], what: str, error: type[KaptainError])
         return fitting[0]
     if not fitting:
         raise error(
-            f"There is no {what} {given!r}.",
+            f"There is no {what} {given!r}{among}.",
             reason="NotFound",
-            hint=f"List what there is with `kaptain {what}s list`.",
+            hint=f"List what there is with `kaptain {what}s list`"
+            + (", or give the whole id." if among else "."),
         )
     more = ", ..." if len(fitting) > _MOST_CANDIDATES else ""
     raise error(

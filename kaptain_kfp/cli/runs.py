@@ -1,27 +1,34 @@
-"""``kaptain runs`` and ``kaptain logs``: pipeline runs, looked at, awaited and cancelled."""
+"""``kaptain runs`` and ``kaptain logs``: pipeline runs, looked at, awaited, ended, begun again."""
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kaptain_kfp.exceptions import ConfigurationError, RunNotFoundError
+from kaptain_kfp.exceptions import RunNotFoundError
 
 from .base import Settings, emit, examples, json_option, pass_settings, pick, print_json
 
 if TYPE_CHECKING:
     from kaptain_kfp.model.world import World
-    from kaptain_kfp.runs.base import RunHandle
-    from kaptain_kfp.runs.listing import RunInfo
+    from kaptain_kfp.runs.base import RunHandle, RunInfo
 
 __all__ = ["logs", "runs"]
+
+_LOOKED_AT = 200
+"""How many of the newest runs whose id has in it what was typed: one request."""
 
 
 @click.group()
 def runs() -> None:
-    """Pipeline runs: every action of a model is one."""
+    """Pipeline runs: every action of a model is one.
+
+    They are those of this machine or of Kubeflow Pipelines, see KAPTAIN_TARGET. RUN_ID is the id
+    of a run, or its beginning.
+    """
 
 
 @runs.command("list", epilog=examples("kaptain runs list --model dev/mnist -n 5"))
@@ -32,19 +39,18 @@ def runs() -> None:
 @json_option
 @pass_settings
 def list_(settings: Settings, model: str | None, limit: int) -> None:
-    """List runs, the newest first."""
+    """List runs, the newest first; those in the archive of Kubeflow Pipelines are left out."""
     from kaptain_kfp.display import age_text
-    from kaptain_kfp.runs.listing import list_runs
 
-    found = list_runs(_world(settings).cluster)
-    found = [run for run in found if model in (None, run.experiment)][:limit]
-    now = datetime.now(timezone.utc)
+    world = settings.world()
+    found = world.runner.runs(model, limit)
+    now = world.cluster.now()
     rows = [
         {
             "id": run.id,
             "state": run.state.value,
             "age": age_text(now - run.created),
-            "duration": _duration(run),
+            "duration": _duration(run, now),
             "name": run.name,
         }
         for run in found
@@ -59,23 +65,22 @@ def list_(settings: Settings, model: str | None, limit: int) -> None:
 def show(settings: Settings, run_id: str) -> None:
     """Show how a run stands, its tasks, and where everything lies."""
     from kaptain_kfp.display import print_facts, print_rows
-    from kaptain_kfp.runs.listing import task_states
 
-    world = _world(settings)
-    run, handle = _find(world, run_id)
-    error, outputs = handle.error, handle.outputs
-    states = task_states(run, outputs)
-    data = {**_data(run), "error": error and str(error), "artifacts": handle.url}
+    world = settings.world()
+    handle = _find(world, run_id)
+    status = handle.status
+    run, error, outputs = status.info, status.error, status.outputs
+    data = {**_data(run), "error": error and str(error), "url": handle.url}
     files = _log_files(world, run.id)
     if settings.json:
         data |= {"parameters": run.parameters, "outputs": outputs, "log_files": files}
-        print_json({**data, "tasks": {task: state.value for task, state in states.items()}})
+        print_json({**data, "tasks": {task: state.value for task, state in status.tasks.items()}})
         return
     logs = "\n".join([f"kaptain logs {run.id}", *files])
-    print_facts({**data, "duration": _duration(run), "logs": logs})
+    print_facts({**data, "duration": _duration(run, world.cluster.now()), "logs": logs})
     rows = [
         {"task": task, "state": state.value, "outputs": ", ".join(outputs.get(task, ()))}
-        for task, state in states.items()
+        for task, state in status.tasks.items()
     ]
     print_rows(rows, title="\nTasks")
 
@@ -84,17 +89,30 @@ def show(settings: Settings, run_id: str) -> None:
 @click.argument("run_id")
 @pass_settings
 def cancel(settings: Settings, run_id: str) -> None:
-    """Cancel a run and all work that it started.
+    """Cancel a run and all work that it started, or that it left running.
 
     Returns once nothing of it runs any more.
     """
-    run, handle = _find(_world(settings), run_id)
+    handle = _find(settings.world(), run_id)
     state = handle.state
-    if state.finished:
-        click.echo(f"Run {run.id} is over already: {state.value}.")
-        return
     handle.cancel()
-    click.echo(f"Run {run.id}: {handle.state.value}.")
+    if state.finished:
+        click.echo(f"Run {handle.id} is over already: {state.value}.")
+    else:
+        click.echo(f"Run {handle.id}: {handle.state.value}.")
+
+
+@runs.command(epilog=examples("kaptain runs retry 3f2a && kaptain runs wait 3f2a"))
+@click.argument("run_id")
+@pass_settings
+def retry(settings: Settings, run_id: str) -> None:
+    """Have a run that failed or was cancelled begin again, under its id.
+
+    What succeeded isn't done again, and what still runs is gone on with.
+    """
+    handle = _find(settings.world(), run_id)
+    handle.retry()
+    click.echo(f"Run {handle.id} begins again.")
 
 
 @runs.command(epilog=examples("kaptain runs wait 3f2a --timeout 3600 && echo it went well"))
@@ -109,9 +127,9 @@ def wait(settings: Settings, run_id: str, timeout: float | None, verbose: bool) 
 
     An interrupt ends the waiting, not the run.
     """
-    run, handle = _find(_world(settings), run_id)
+    handle = _find(settings.world(), run_id)
     state = handle.wait(timeout, verbose=verbose)
-    click.echo(f"Run {run.id}: {state.value}.")
+    click.echo(f"Run {handle.id}: {state.value}.")
 
 
 @click.command(epilog=examples("kaptain logs 3f2a -f"))
@@ -120,37 +138,21 @@ def wait(settings: Settings, run_id: str, timeout: float | None, verbose: bool) 
 @pass_settings
 def logs(settings: Settings, run_id: str, follow: bool) -> None:
     """Print what the steps of a run print."""
-    _, handle = _find(_world(settings), run_id)
-    for line in handle.logs(follow=follow):
+    for line in _find(settings.world(), run_id).logs(follow=follow):
         click.echo(line)
 
 
 runs.add_command(logs)
 
 
-def _world(settings: Settings) -> World:
-    """Returns the world to work on; raises where runs aren't of this machine."""
-    from kaptain_kfp.config import resolve_target
-
-    # asked first: who has nothing to do with Kubeflow here needs no credentials for it
-    target = resolve_target() if settings.home is None else resolve_target(settings.config())
-    if target.name != "local":
-        raise ConfigurationError(
-            f"This command knows runs of this machine only, and the target is Kubeflow "
-            f"({target.reason}).",
-            hint="For those, see Kubeflow's UI, `kfp run list` or Model.attach(id).last_run; for "
-            "this machine's, set KAPTAIN_TARGET=local.",
-        )
-    return settings.world()
-
-
-def _find(world: World, given: str) -> tuple[RunInfo, RunHandle]:
+def _find(world: World, given: str) -> RunHandle:
     """Returns the run of an id, or of the beginning of one."""
-    from kaptain_kfp.runs.listing import list_runs
-
-    known = {run.id: run for run in list_runs(world.cluster)}
-    run = known[pick(given, list(known), "run", RunNotFoundError)]
-    return run, world.runner.get(run.id)
+    if given:
+        with suppress(RunNotFoundError):
+            return world.runner.get(given)
+    known = world.runner.ids(given, _LOOKED_AT) if given else []
+    among = f" among the newest {_LOOKED_AT} with that in their id" * (len(known) == _LOOKED_AT)
+    return world.runner.get(pick(given, known, "run", RunNotFoundError, among=among))
 
 
 def _data(run: RunInfo) -> dict[str, Any]:
@@ -166,12 +168,10 @@ def _data(run: RunInfo) -> dict[str, Any]:
     }
 
 
-def _duration(run: RunInfo) -> str:
+def _duration(run: RunInfo, now: datetime) -> str:
     from kaptain_kfp.display import age_text
 
-    if run.started is None:
-        return ""
-    return age_text((run.finished or datetime.now(timezone.utc)) - run.started)
+    return "" if run.started is None else age_text((run.finished or now) - run.started)
 
 
 def _log_files(world: World, run_id: str) -> list[str]:

@@ -15,8 +15,10 @@ from .schedule import Schedule
 
 __all__ = [
     "RunHandle",
+    "RunInfo",
     "RunRequest",
     "RunState",
+    "RunStatus",
     "Runner",
     "ScheduleHandle",
     "ScheduleStatus",
@@ -78,6 +80,56 @@ class RunRequest:
     secret_names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class RunInfo:
+    """One pipeline run, as a list shows it.
+
+    Attributes:
+        id: Its id.
+        name: What people see.
+        experiment: What it is filed under: the model's id; empty where that was deleted.
+        state: Where it stands.
+        created: When it was submitted.
+        started: When it began; None before.
+        finished: When it ended; None before.
+        error: What the runner has to say about a failure; None where only a step knows.
+        parameters: Values of the pipeline's parameters.
+        tasks: The tasks of its pipeline, each with those that it waits for; in the order in which
+            they may run. Empty where the runner has to look for them.
+        conditional: Those of the tasks that run under a condition only.
+    """
+
+    id: str
+    name: str
+    experiment: str
+    state: RunState
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    error: str | None
+    parameters: Mapping[str, Any]
+    tasks: Mapping[str, frozenset[str]]
+    conditional: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands, with all that there is to show.
+
+    Attributes:
+        info: What a list shows of it.
+        error: Why it failed or was cancelled, see `RunHandle.error`.
+        outputs: See `RunHandle.outputs`.
+        tasks: How its tasks stand, as far as that is known; those of nested pipelines come after
+            the name of what they are in, and a dot.
+    """
+
+    info: RunInfo
+    error: KaptainError | None
+    outputs: Mapping[str, Any]
+    tasks: Mapping[str, RunState]
+
+
 class RunHandle(ABC):
     """One submitted run; outlives the process that submitted it."""
 
@@ -108,6 +160,11 @@ class RunHandle(ABC):
 
         Where the runner knows them its output artifacts are there, too: with uri and metadata.
         """
+
+    @property
+    @abstractmethod
+    def status(self) -> RunStatus:
+        """All of it at once, and its tasks, with no more requests than it takes."""
 
     @abstractmethod
     def wait(self, timeout: float | None = None, *, verbose: bool = False) -> RunState:
@@ -281,6 +338,26 @@ class Runner(ABC):
     @abstractmethod
     def get(self, run_id: str) -> RunHandle:
         """Returns a run; raises `RunNotFoundError` where there is none of that id."""
+
+    @abstractmethod
+    def runs(self, experiment: str | None = None, limit: int = 50) -> list[RunInfo]:
+        """Returns the runs of everybody who works in the same place, the newest first.
+
+        Those that were put into an archive are left out.
+
+        Args:
+            experiment: Only those of this model; None for all.
+            limit: At most so many.
+        """
+
+    @abstractmethod
+    def ids(self, part: str, limit: int) -> list[str]:
+        """Returns the ids that have a text in them, those of the newest runs first.
+
+        Args:
+            part: The text.
+            limit: At most so many.
+        """
 
     @abstractmethod
     def unfinished(self) -> list[UnfinishedRun]:

@@ -13,9 +13,18 @@ from kaptain_kfp.exceptions import RunError, StoreError
 from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.records import Records
 
-from .base import RunHandle, Runner, RunRequest, ScheduledRun, ScheduleHandle, UnfinishedRun
+from .base import (
+    RunHandle,
+    RunInfo,
+    Runner,
+    RunRequest,
+    ScheduledRun,
+    ScheduleHandle,
+    UnfinishedRun,
+)
 from .kfp_connection import KfpConnection, equals
 from .kfp_failures import AnswerLostError
+from .kfp_listing import info_of, newest_runs
 from .kfp_run import KfpRunHandle, fetched
 from .kfp_schedule import KfpScheduleHandle, body_of
 from .kfp_state import state_of, time_of
@@ -84,6 +93,25 @@ class KfpRunner(Runner):
         """Returns a run of the server."""
         run = fetched(self._connection, run_id)
         return self._handle(run_id, self._experiment_of(run))
+
+    def runs(self, experiment: str | None = None, limit: int = 50) -> list[RunInfo]:
+        """Returns the runs of the namespace or of a model that aren't in the archive, newest first.
+
+        What the server itself doesn't know is not asked for: a run that it has as failed, though
+        it was terminated, is told apart by its handle only.
+        """
+        where = self._where(experiment)
+        if where is None:
+            return []
+        return [
+            info_of(run, experiment or self._experiment_of(run))
+            for run in newest_runs(self._connection, where, limit)
+        ]
+
+    def ids(self, part: str, limit: int) -> list[str]:
+        """Returns the ids that have a text in them, those of the newest runs first."""
+        found = newest_runs(self._connection, self._where(None) or {}, limit, part=part)
+        return [str(run["run_id"]) for run in found]
 
     def unfinished(self) -> list[UnfinishedRun]:
         """Returns the runs of the namespace that aren't over, the newest first."""
@@ -263,7 +291,7 @@ class KfpRunner(Runner):
             except RunError as error:
                 if error.reason != "NotFound":
                     raise
-                return ""
+                found = {}  # ids are given once only, so it stays away
             self._names[experiment_id] = str(found.get("display_name", ""))
         return self._names.get(experiment_id, "")
 
@@ -271,7 +299,7 @@ class KfpRunner(Runner):
         records = None
         with suppress(StoreError):  # an experiment of others, whose name is no model's
             records = Records(self._store, experiment)
-        return KfpRunHandle(self._connection, self._cluster, records, run_id)
+        return KfpRunHandle(self._connection, self._cluster, records, run_id, experiment)
 
 
 def _with_description(listed: Iterator[dict[str, Any]], description: str) -> dict[str, Any] | None:

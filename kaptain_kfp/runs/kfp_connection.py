@@ -20,7 +20,7 @@ from kaptain_kfp.logs import get_logger
 from .kfp_failures import Failure, Fate, failure_of, named
 from .kfp_settings import KfpSettings
 
-__all__ = ["KfpConnection", "equals"]
+__all__ = ["LARGEST_PAGE", "KfpConnection", "contains", "differs", "equals"]
 
 _TIMEOUT_SECONDS = (5.0, 30.0)
 
@@ -29,7 +29,10 @@ _PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 _LONGEST_PAUSE = 60.0
 _PAGE = 100
-_EQUALS = 1
+LARGEST_PAGE = 200
+"""The server lists no more at once."""
+
+_EQUALS, _NOT_EQUALS, _IS_SUBSTRING = 1, 2, 9
 
 
 class KfpConnection:
@@ -174,13 +177,12 @@ class KfpConnection:
             method: Of the client library.
             key: Under which the answer has the list.
             *arguments: Its arguments.
-            **options: Its options.
+            **options: Its options; `page_size` is `LARGEST_PAGE` at most.
         """
+        options = {"page_size": _PAGE, **options}
         token = None
         while True:
-            page = self.call(
-                asked, method, *arguments, page_size=_PAGE, page_token=token, **options
-            )
+            page = self.call(asked, method, *arguments, page_token=token, **options)
             yield from page.get(key) or ()
             token = page.get("next_page_token")
             if not token:
@@ -223,5 +225,19 @@ def _unchecked() -> Iterator[None]:
 
 def equals(key: str, value: str) -> str:
     """Returns the filter of a list request for what has exactly that value."""
-    predicate = {"operation": _EQUALS, "key": key, "stringValue": value}
+    return _filter(_EQUALS, key, value)
+
+
+def differs(key: str, value: str) -> str:
+    """Returns the filter of a list request for what has another value."""
+    return _filter(_NOT_EQUALS, key, value)
+
+
+def contains(key: str, part: str) -> str:
+    """Returns the filter of a list request for what has a text in its value, in any case."""
+    return _filter(_IS_SUBSTRING, key, part)
+
+
+def _filter(operation: int, key: str, value: str) -> str:
+    predicate = {"operation": operation, "key": key, "stringValue": value}
     return json.dumps({"predicates": [predicate]})

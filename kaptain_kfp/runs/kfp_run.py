@@ -18,14 +18,16 @@ from kaptain_kfp.exceptions import (
     RunnerUnavailableError,
     RunNotFoundError,
     RunTimeoutError,
+    StoreError,
 )
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.specs import Record
 from kaptain_kfp.store.records import Records
 
-from .base import RunHandle, RunState
+from .base import RunHandle, RunState, RunStatus
 from .kfp_connection import KfpConnection
 from .kfp_failures import AnswerLostError
+from .kfp_listing import info_of, pipeline_of, states_of_tasks
 from .kfp_state import pauses, state_of
 from .kfp_tasks import culprit, tasks_of, trouble_of, values_of
 from .kfp_workloads import end_workloads, left_by, pods_of
@@ -47,15 +49,22 @@ class KfpRunHandle(RunHandle):
         cluster: Where its pods and workloads are.
         records: Of the model; None where there are none.
         run_id: The run.
+        experiment: The name of what it is filed under.
     """
 
     def __init__(
-        self, connection: KfpConnection, cluster: Cluster, records: Records | None, run_id: str
+        self,
+        connection: KfpConnection,
+        cluster: Cluster,
+        records: Records | None,
+        run_id: str,
+        experiment: str = "",
     ) -> None:
         self._connection = connection
         self._cluster = cluster
         self._records = records
         self._id = run_id
+        self._experiment = experiment
         self._cancelled = False
 
     def __repr__(self) -> str:
@@ -97,6 +106,26 @@ class KfpRunHandle(RunHandle):
         except RunnerUnavailableError as error:
             get_logger().warning("Artifacts of run %s are left out: %s", self.id, error.message)
         return outputs_of(self._told(), self.id, told)
+
+    @property
+    def status(self) -> RunStatus:
+        """All of it at once: one request for the run, and one for its pipeline.
+
+        Where the records can't be read, what Kubeflow Pipelines itself tells.
+        """
+        # first: what it has put out by then is on record
+        run = fetched(self._connection, self.id, full=True)
+        try:
+            outputs = outputs_of(self._told(), self.id, values_of(run))
+        except StoreError as error:
+            get_logger().warning("What the steps of run %s told is not known: %s", self.id, error)
+            bare = KfpRunHandle(self._connection, self._cluster, None, self.id, self._experiment)
+            bare._cancelled = self._cancelled
+            return bare.status
+        pipeline = pipeline_of(self._connection, run)
+        info = info_of(run, self._experiment, pipeline, self._state_of(run))
+        states = states_of_tasks(run, info, outputs)
+        return RunStatus(info, self._error_of(run), outputs, states)
 
     def wait(self, timeout: float | None = None, *, verbose: bool = False) -> RunState:
         """Waits for the end: asks the server each second at first, later every ten.

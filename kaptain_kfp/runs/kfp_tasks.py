@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from .base import RunState
 
-__all__ = ["KfpTask", "culprit", "tasks_of", "trouble_of", "values_of"]
+__all__ = ["KfpTask", "culprit", "task_state_of", "tasks_of", "trouble_of", "values_of"]
 
 _DRIVER = "-driver"
 """How the tasks of a workflow end that prepare others."""
@@ -102,15 +102,19 @@ def values_of(run: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]
     return found
 
 
+def task_state_of(task: Mapping[str, Any]) -> RunState:
+    """Returns where a task stands; what was kept from an earlier run counts as done."""
+    state = task.get("state")
+    return RunState.SUCCEEDED if state == "CACHED" else RunState.of(state)
+
+
 def _rank(task: KfpTask) -> tuple[bool, bool, bool, str]:
     return task.kind == "group", task.kind == "driver", not task.pod, task.ended
 
 
 def _task(task: Mapping[str, Any]) -> KfpTask:
     pods = {pod.get("type"): str(pod.get("name") or "") for pod in task.get("pods") or ()}
-    state = RunState.of(task.get("state"))
-    if task.get("state") == "CACHED":
-        state = RunState.SUCCEEDED
+    state = task_state_of(task)
     kind: Literal["step", "group", "driver"] = "group"
     if task.get("type") in _STEPS:
         unborn = state is RunState.FAILED and "DRIVER" in pods and "EXECUTOR" not in pods

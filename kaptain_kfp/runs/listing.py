@@ -19,14 +19,15 @@ from kaptain_kfp.manifests.names import (
     MANAGED_BY,
 )
 
-from .base import RunState
+from .base import RunInfo, RunState
+from .tasks import graph_of
 
 __all__ = [
     "ACCESS_KINDS",
     "WORKLOAD_KINDS",
     "ResourceInfo",
-    "RunInfo",
     "WarningInfo",
+    "info_of",
     "is_managed",
     "is_over",
     "list_managed",
@@ -36,7 +37,6 @@ __all__ = [
     "resource_info",
     "stale",
     "state_of",
-    "task_states",
 ]
 
 WORKLOAD_KINDS = (*JOB_KINDS, "Experiment", "InferenceService")
@@ -50,38 +50,6 @@ _PROGRESS = ("Suspended", "Restarting", "Running", "Created")
 
 _SECRET_KEYS = ("secret", "secretRef", "secretKeyRef")
 """Under which a part of a pod names a Secret as ``{name: ...}``."""
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """One pipeline run, as a list shows it.
-
-    Attributes:
-        id: Its id.
-        name: What people see.
-        experiment: What it is filed under: the model's id.
-        state: Where it stands.
-        created: When it was submitted.
-        started: When it began; None before.
-        finished: When it ended; None before.
-        error: What the engine has to say about a failure; None where only a step knows.
-        parameters: Values of the pipeline's parameters.
-        tasks: The tasks of its pipeline, each with those that it waits for; in the order in which
-            they may run.
-        conditional: Those of the tasks that run under a condition only.
-    """
-
-    id: str
-    name: str
-    experiment: str
-    state: RunState
-    created: datetime
-    started: datetime | None
-    finished: datetime | None
-    error: str | None
-    parameters: Mapping[str, Any]
-    tasks: Mapping[str, frozenset[str]]
-    conditional: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -129,8 +97,29 @@ class WarningInfo:
 
 def list_runs(cluster: Cluster) -> list[RunInfo]:
     """Returns the runs of a cluster that keeps them as objects, the newest first."""
-    runs = [_info(run) for run in cluster.list("Run")]
+    runs = [info_of(run) for run in cluster.list("Run")]
     return sorted(runs, key=lambda run: (run.created, run.id), reverse=True)
+
+
+def info_of(run: Manifest) -> RunInfo:
+    """Returns what there is to show of a run that a cluster keeps as an object."""
+    metadata, spec, status = run["metadata"], run["spec"], run.get("status") or {}
+    tasks, conditional = graph_of(spec.get("pipelineSpec") or {})
+    state = state_of(run)
+    end = status if state.finished else {}  # what is left of an earlier one counts no more
+    return RunInfo(
+        id=metadata["name"],
+        name=spec.get("displayName") or metadata["name"],
+        experiment=spec.get("experiment") or "",
+        state=state,
+        created=parse_time(metadata["creationTimestamp"]),
+        started=_time(status.get("startedAt")),
+        finished=_time(end.get("finishedAt")),
+        error=(end.get("error") or {}).get("message"),
+        parameters=spec.get("parameters") or {},
+        tasks=tasks,
+        conditional=conditional,
+    )
 
 
 def state_of(run: Manifest) -> RunState:
@@ -238,36 +227,6 @@ def resource_info(manifest: Manifest, now: datetime, *, unused: bool = False) ->
     )
 
 
-def task_states(run: RunInfo, outputs: Mapping[str, Any]) -> dict[str, RunState]:
-    """Returns how the tasks of a run stand, as far as the run and its outputs tell.
-
-    A task that put something out succeeded. Of those whose turn it was, one alone stands as the
-    run itself does; of several nobody knows which one it is, so they are `UNSPECIFIED`. The others
-    wait, or were skipped where the run is over.
-
-    Args:
-        run: The run.
-        outputs: `RunHandle.outputs`.
-    """
-    if run.state is RunState.SUCCEEDED:
-        return {
-            task: RunState.UNSPECIFIED
-            if task in run.conditional and task not in outputs
-            else RunState.SUCCEEDED
-            for task in run.tasks
-        }
-    due = [task for task in run.tasks if task not in outputs and run.tasks[task] <= set(outputs)]
-    states = {}
-    for task in run.tasks:
-        if task in outputs:
-            states[task] = RunState.SUCCEEDED
-        elif task in due:
-            states[task] = run.state if len(due) == 1 else RunState.UNSPECIFIED
-        else:
-            states[task] = RunState.SKIPPED if run.state.finished else RunState.PENDING
-    return states
-
-
 def _installed(
     cluster: Cluster, kind: str, labels: Mapping[str, str] | None = None
 ) -> Iterator[Manifest]:
@@ -276,38 +235,6 @@ def _installed(
         yield from cluster.list(kind, labels)
     except NotInstalledError:
         return
-
-
-def _info(run: Manifest) -> RunInfo:
-    metadata, spec, status = run["metadata"], run["spec"], run.get("status") or {}
-    dag = spec.get("pipelineSpec", {}).get("root", {}).get("dag", {}).get("tasks", {})
-    state = state_of(run)
-    end = status if state.finished else {}  # what is left of an earlier one counts no more
-    return RunInfo(
-        id=metadata["name"],
-        name=spec.get("displayName") or metadata["name"],
-        experiment=spec.get("experiment") or "",
-        state=state,
-        created=parse_time(metadata["creationTimestamp"]),
-        started=_time(status.get("startedAt")),
-        finished=_time(end.get("finishedAt")),
-        error=(end.get("error") or {}).get("message"),
-        parameters=spec.get("parameters") or {},
-        tasks=_in_order({n: frozenset(t.get("dependentTasks", ())) for n, t in dag.items()}),
-        conditional=frozenset(
-            n for n, t in dag.items() if t.get("triggerPolicy", {}).get("condition")
-        ),
-    )
-
-
-def _in_order(tasks: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    """Sorts tasks so that each comes after those that it waits for; by name beyond that."""
-    ordered: dict[str, frozenset[str]] = {}
-    while len(ordered) < len(tasks):
-        rest = sorted(set(tasks) - set(ordered))
-        ready = next((name for name in rest if tasks[name] <= set(ordered)), rest[0])
-        ordered[ready] = tasks[ready]
-    return ordered
 
 
 def _time(text: str | None) -> datetime | None:

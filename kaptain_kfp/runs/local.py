@@ -28,17 +28,20 @@ from kaptain_kfp.store.records import Records
 
 from .base import (
     RunHandle,
+    RunInfo,
     Runner,
     RunRequest,
     RunState,
+    RunStatus,
     ScheduledRun,
     ScheduleHandle,
     UnfinishedRun,
 )
 from .executor_template import executor_template
-from .listing import list_runs, state_of
+from .listing import info_of, list_runs, state_of
 from .local_schedule import LocalScheduleHandle, recurring_run
 from .schedule import Schedule
+from .tasks import task_states
 from .told import error_of, kept_tail
 from .versions import version_name
 
@@ -101,6 +104,15 @@ class LocalRunner(Runner):
         return LocalRunHandle(
             self._cluster, self._store, ResourceRef.of(run), run["spec"]["experiment"]
         )
+
+    def runs(self, experiment: str | None = None, limit: int = 50) -> list[RunInfo]:
+        """Returns the runs of this home, the newest first; it has no archive."""
+        found = list_runs(self._cluster)
+        return [run for run in found if experiment in (None, run.experiment)][:limit]
+
+    def ids(self, part: str, limit: int) -> list[str]:
+        """Returns the ids that have a text in them, those of the newest runs first."""
+        return [run.id for run in list_runs(self._cluster) if part in run.id][:limit]
 
     def unfinished(self) -> list[UnfinishedRun]:
         """Returns the runs of this home that aren't over, the newest first."""
@@ -183,23 +195,7 @@ class LocalRunHandle(RunHandle):
     @property
     def error(self) -> KaptainError | None:
         """Why it failed or was cancelled."""
-        run = self._cluster.get(self._ref)
-        state = state_of(run)
-        if state is RunState.CANCELED:
-            return RunCancelledError(f"The run {self.id} was cancelled.", resource=str(self._ref))
-        if state is not RunState.FAILED:
-            return None
-        told = error_of(self._records.load(), self.id, self.url)
-        if told is not None:
-            return told
-        trouble = (run.get("status") or {}).get("error") or {}
-        return RunFailedError(
-            f"The run {self.id} failed: {trouble.get('message', 'a step of its pipeline failed')}.",
-            resource=str(self._ref),
-            reason=trouble.get("reason", "PipelineFailed"),
-            log_tail=self._tail(),
-            run_url=self.url,
-        )
+        return self._error_of(self._cluster.get(self._ref))
 
     @property
     def outputs(self) -> Mapping[str, Any]:
@@ -215,6 +211,13 @@ class LocalRunHandle(RunHandle):
             with suppress(ValueError):  # just being written
                 found[task] = _outputs_of(json.loads(path.read_text("utf-8")))
         return found
+
+    @property
+    def status(self) -> RunStatus:
+        """All of it at once."""
+        run = self._cluster.get(self._ref)
+        info, outputs = info_of(run), self.outputs
+        return RunStatus(info, self._error_of(run), outputs, task_states(info, outputs))
 
     def wait(self, timeout: float | None = None, *, verbose: bool = False) -> RunState:
         """Waits for the end."""
@@ -281,6 +284,24 @@ class LocalRunHandle(RunHandle):
                 return
             if not fresh:
                 time.sleep(0.05)
+
+    def _error_of(self, run: Manifest) -> KaptainError | None:
+        state = state_of(run)
+        if state is RunState.CANCELED:
+            return RunCancelledError(f"The run {self.id} was cancelled.", resource=str(self._ref))
+        if state is not RunState.FAILED:
+            return None
+        told = error_of(self._records.load(), self.id, self.url)
+        if told is not None:
+            return told
+        trouble = (run.get("status") or {}).get("error") or {}
+        return RunFailedError(
+            f"The run {self.id} failed: {trouble.get('message', 'a step of its pipeline failed')}.",
+            resource=str(self._ref),
+            reason=trouble.get("reason", "PipelineFailed"),
+            log_tail=self._tail(),
+            run_url=self.url,
+        )
 
     def _relay(self) -> None:
         for line in self.logs(follow=True):

@@ -142,6 +142,66 @@ class RunnerContract:
         run.cancel()
         assert runner.unfinished() == []
 
+    def test_runs_are_listed(
+        self, runner: Runner, start: Callable[[str], RunHandle], cluster: Cluster
+    ) -> None:
+        assert runner.runs() == []
+        begun = cluster.now().replace(microsecond=0)
+        over, hanging = start("succeed"), start("hang")
+        over.wait(PATIENCE)
+        eventually(lambda: hanging.state is RunState.RUNNING, "it runs")
+        found = {run.id: run for run in runner.runs(MODEL_ID)}
+        assert set(found) == {over.id, hanging.id}
+        first, second = found[over.id], found[hanging.id]
+        assert {(run.name, run.experiment) for run in (first, second)} == {("a run", MODEL_ID)}
+        assert (first.state, first.error) == (RunState.SUCCEEDED, None)
+        assert first.parameters["what"] == "succeed"
+        assert first.started is not None and first.finished is not None
+        assert begun <= first.created <= first.started <= first.finished
+        assert (second.state, second.finished) == (RunState.RUNNING, None)
+        assert second.started is not None
+        hanging.cancel()
+        ended = {run.id: run for run in runner.runs()}[hanging.id]
+        assert (ended.state, ended.error) == (RunState.CANCELED, None)
+        assert ended.finished is not None
+        assert len(runner.runs(limit=1)) == 1
+        assert runner.runs("dev/other") == []
+
+    def test_ids_with_a_text_in_them(
+        self, runner: Runner, start: Callable[[str], RunHandle]
+    ) -> None:
+        runs = [start("succeed"), start("succeed")]
+        assert [run.wait(PATIENCE) for run in runs] == [RunState.SUCCEEDED] * 2
+        for part in (runs[0].id[:9], runs[0].id[9:], runs[0].id):
+            assert runner.ids(part, 10) == [runs[0].id]
+        assert set(runner.ids("-", 10)) == {run.id for run in runs}
+        assert len(runner.ids("-", 1)) == 1
+        assert runner.ids("no-such-run", 10) == []
+
+    @pytest.mark.parametrize(
+        ("what", "state"),
+        [
+            ("succeed", RunState.SUCCEEDED),
+            ("fail", RunState.FAILED),
+            ("die", RunState.FAILED),
+            ("hang", RunState.CANCELED),
+        ],
+    )
+    def test_all_about_a_run(
+        self, start: Callable[[str], RunHandle], runner: Runner, what: str, state: RunState
+    ) -> None:
+        run = start(what)
+        if what == "hang":
+            assert list(run.status.tasks) == ["act"]
+            eventually(lambda: run.status.tasks["act"] is RunState.RUNNING, "its step runs")
+            run.cancel()
+        eventually(lambda: run.state.finished, "it is over")
+        told = runner.get(run.id).status
+        assert (told.info.id, told.info.experiment, told.info.state) == (run.id, MODEL_ID, state)
+        assert told.tasks == {"act": state}
+        assert told.outputs == run.outputs
+        assert type(told.error) is type(run.error) and str(told.error) == str(run.error)
+
     def test_a_run_is_found_again(self, start: Callable[[str], RunHandle], runner: Runner) -> None:
         run = start("fail")
         again = runner.get(run.id)

@@ -202,9 +202,10 @@ def test_what_kubeflow_pipelines_says_where_no_step_left_a_word(
 def test_outputs_outlive_the_run_and_its_server(
     face: KfpFace, make_runner: MakeRunner, start: Start, log: pytest.LogCaptureFixture
 ) -> None:
-    runner = make_runner(Time())
-    run = start(runner, "succeed")
-    run.wait(PATIENCE)
+    started = start(make_runner(), "succeed")
+    started.wait(PATIENCE)
+    runner = make_runner(Time())  # which waits for the server on a clock of its own
+    run = runner.get(started.id)
     told = run.outputs
     assert set(told) == {"act"} and not log.messages
     face.faults.add(Fault(do="drop", times=None))

@@ -11,19 +11,18 @@ from kaptain_kfp.cluster.base import Manifest
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
-from kaptain_kfp.runs.base import RunState
+from kaptain_kfp.runs.base import RunInfo, RunState
 from kaptain_kfp.runs.listing import (
     ACCESS_KINDS,
-    RunInfo,
     is_over,
     list_resources,
     list_runs,
     list_warnings,
     resource_info,
     stale,
-    task_states,
 )
 from kaptain_kfp.runs.local import LocalRunner
+from kaptain_kfp.runs.tasks import task_states
 from kaptain_kfp.store.folder import FolderStore
 
 CONTAINER = {"name": "main", "image": "x"}

@@ -12,6 +12,7 @@ from typing import Any
 import kfp
 import pytest
 
+from kaptain_kfp.runs.kfp_listing import info_of, states_of_tasks
 from kaptain_kfp.testing.kfp_api import KfpFace, serve_kfp
 
 from . import pipelines
@@ -58,7 +59,18 @@ def test_loops_conditions_and_nested_pipelines(face: KfpFace) -> None:
     client = client_of(face)
     run_id = started(client, pipelines.everywhere, n=1)
     assert finished(client, run_id).state == "SUCCEEDED"
-    tasks = asked(face, f"runs/{run_id}?view=FULL")["tasks"]
+    full = asked(face, f"runs/{run_id}?view=FULL")
+    shown = states_of_tasks(full, info_of(full, ""), {})
+    assert {task: state.value for task, state in shown.items()} == {
+        "tell": "SUCCEEDED",
+        "inner": "SUCCEEDED",
+        "inner.tell": "SUCCEEDED",
+        "inner.tell-2": "SUCCEEDED",
+        "for-loop-2": "SUCCEEDED",
+        "for-loop-2.tell-2": "SUCCEEDED",
+        "condition-3": "SKIPPED",
+    }
+    tasks = full["tasks"]
     by_id = {task["task_id"]: task for task in tasks}
     assert len(by_id) == len(tasks)
     types = Counter(task["type"] for task in tasks)

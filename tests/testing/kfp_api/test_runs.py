@@ -15,6 +15,7 @@ import pytest
 
 from kaptain_kfp.cluster.local import LocalCluster
 from kaptain_kfp.local.objects import Objects
+from kaptain_kfp.runs import kfp_listing
 from kaptain_kfp.runs.base import RunRequest
 from kaptain_kfp.runs.listing import list_runs
 from kaptain_kfp.runs.local import LocalRunner
@@ -151,6 +152,19 @@ def test_tasks_drivers_and_dags(client: kfp.Client, start: Start, kaptain_home: 
     execution = {task.display_name: task.execution_id for task in details}
     assert execution["root"] == dags["tell"]
     assert execution["inner"] == dags["inner.tell"]
+
+
+def test_what_people_see_of_all_that(client: kfp.Client, start: Start) -> None:
+    run = start(pipelines.everywhere, n=1)
+    finished(client, run.run_id)
+    answer = client._run_api.run_service_get_run(run.run_id, _preload_content=False)
+    raw = json.loads(answer.data)
+    shown = kfp_listing.states_of_tasks(raw, kfp_listing.info_of(raw, ""), {})
+    assert {task: state.value for task, state in shown.items()} == {
+        **dict.fromkeys(("tell", "inner", "inner.tell", "inner.tell-2"), "SUCCEEDED"),
+        **dict.fromkeys(("for-loop-2", "for-loop-2.tell-2"), "SUCCEEDED"),
+        "condition-3": "SKIPPED",
+    }
 
 
 def test_a_failed_step(client: kfp.Client, start: Start, tmp_path: Path) -> None:
