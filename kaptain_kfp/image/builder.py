@@ -277,7 +277,8 @@ class _Build:
         """Has the repository keep a layer for builders that have nothing yet, where it can."""
         family = self._base.manifest.family
         try:
-            if find_kept(self._client, self._target, key, family) != layer:
+            kept = find_kept(self._client, self._target, key, family)
+            if kept is None or kept.layer != layer:
                 keep(
                     self._client,
                     self._target,

@@ -24,8 +24,9 @@ from kaptain_kfp.image.pip_process import Log
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference
-from kaptain_kfp.image.registry_cache import find_kept
+from kaptain_kfp.image.registry_cache import Kept, find_kept
 from kaptain_kfp.image.requirements import Requirements, has_requirements, read_requirements
+from kaptain_kfp.image.shared_layers import SharedLayers
 from kaptain_kfp.image.sources import Sources
 from kaptain_kfp.specs import SourceSpec
 
@@ -45,7 +46,8 @@ class ClusterLayers:
         spec: The same as the store has it.
         target: The image.
         client: With the right to push it.
-        installer: Is asked only for what the registry doesn't have.
+        installer: Is asked only for what no registry has.
+        shared: What other models had installed.
         log: Gets a line for each warning.
     """
 
@@ -55,6 +57,7 @@ class ClusterLayers:
     target: ImageReference
     client: RegistryClient
     installer: Installer
+    shared: SharedLayers
     log: Log
 
     def __call__(self, base: RemoteImage) -> Sequence[NewLayer]:
@@ -77,11 +80,12 @@ class ClusterLayers:
         self, base: RemoteImage, asked: Requirements, local: Mapping[str, str]
     ) -> InstallRequest:
         index = index_variables(os.environ, self.log)
-        digest = base.reference.digest or base.resolved
         return InstallRequest(
             base=str(base.reference),
             target=str(self.target),
-            key=requirements_key(digest, base.platform, None, asked, index, local_digests=local),
+            key=requirements_key(
+                base.digest, base.platform, None, asked, index, local_digests=local
+            ),
             requirements=str(self.sources.requirements),
             family=base.manifest.family.name,
             platform=str(base.platform),
@@ -89,11 +93,14 @@ class ClusterLayers:
         )
 
     def _installed(self, request: InstallRequest, base: RemoteImage) -> Layer:
-        there = find_kept(self.client, self.target, request.key, base.manifest.family)
+        there = self._kept(request, base)
         if there is not None:
-            return there
+            return there.layer
+        brought = self.shared.bring(request.key, base, self.target)
+        if brought is not None:
+            return brought
         self.installer(request)
-        pushed = find_kept(self.client, self.target, request.key, base.manifest.family)
+        pushed = self._kept(request, base)
         if pushed is None:
             raise ImageBuildException(
                 f"{self.target.name} doesn't have the layer that was just pushed to it.",
@@ -101,4 +108,8 @@ class ClusterLayers:
                 reason="LayerLost",
                 hint="Something cleans up there: build again.",
             )
-        return pushed
+        self.shared.note(request.key, base, pushed)
+        return pushed.layer
+
+    def _kept(self, request: InstallRequest, base: RemoteImage) -> Kept | None:
+        return find_kept(self.client, self.target, request.key, base.manifest.family)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image, find_image
 from kaptain_kfp.image.cluster_layers import ClusterLayers, Installer
 from kaptain_kfp.image.layer_cache import LayerCache
 from kaptain_kfp.image.layers.packing import Compression
-from kaptain_kfp.image.oci import Platform
+from kaptain_kfp.image.layers.tar import Layer
+from kaptain_kfp.image.oci import Family, Platform
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.image.registry_cache import find_kept
+from kaptain_kfp.image.shared_layers import SharedLayers
 from kaptain_kfp.image.sources import Sources, collect, unpack
 from kaptain_kfp.image.wheel_layers import WheelLayers
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec
@@ -113,7 +114,8 @@ class Publisher:
             found = collect(code, source.main_file, paths, source.requirements)
             target = image_reference(model.image.name, self._registry_url)
             if self._installer is not None:
-                kept = (target, self._client, self._installer, log)
+                shared = SharedLayers(store, self._client, log)
+                kept = (target, self._client, self._installer, shared, log)
                 return ClusterLayers(code, found, source, *kept)(base)
             digests = {entry.path: entry.digest for entry in source.entries}
             return self._layers(target, code, found, digests, log)(base, scratch)
@@ -172,6 +174,10 @@ class Publisher:
         digests: Mapping[str, str],
         log: Log,
     ) -> WheelLayers:
+        def pushed(key: str, family: Family) -> Layer | None:
+            kept = find_kept(self._client, target, key, family)
+            return kept.layer if kept else None
+
         return WheelLayers(
             code,
             sources,
@@ -181,5 +187,5 @@ class Publisher:
             python_version=self._python_version,
             exclude=self._exclude,
             compression=self._compression,
-            pushed=partial(find_kept, self._client, target),
+            pushed=pushed,
         )

@@ -7,7 +7,7 @@ no name, and a push of the image that it was made for doesn't take it away.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kaptain_kfp.exceptions import ImageBuildException
@@ -22,18 +22,32 @@ from kaptain_kfp.image.oci import (
 )
 from kaptain_kfp.image.registry.blobs import bytes_source, file_source
 from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference
 from kaptain_kfp.version import __version__
 
-__all__ = ["LABEL_KEY", "find_kept", "keep", "push_layer"]
+__all__ = ["LABEL_KEY", "Kept", "find_kept", "keep", "kept_in", "name_of_key", "push_layer"]
 
 LABEL_KEY = "kaptain-kfp/layer-key"
 _TAG_DIGITS = 40
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A layer that a repository keeps.
+
+    Attributes:
+        image: The small image whose only layer it is, by digest.
+        layer: The layer.
+    """
+
+    image: ImageReference
+    layer: Layer
+
+
 def find_kept(
     client: RegistryClient, target: ImageReference, key: str, family: Family
-) -> Layer | None:
+) -> Kept | None:
     """Returns the layer that a repository keeps under a key; it costs three requests at most.
 
     Args:
@@ -46,13 +60,30 @@ def find_kept(
         RegistryError: The registry refused, or can't be reached.
     """
     found = client.find(_place(target, key))
-    if found is None or found.labels.get(LABEL_KEY) != key or found.manifest.family != family:
+    layer = kept_in(found, key, family) if found else None
+    if found is None or layer is None:
         return None
-    (descriptor,), (diff_id,) = found.manifest.layers, found.config["rootfs"]["diff_ids"]
-    if not client.has_blob(target, descriptor.digest):
+    if not client.has_blob(target, layer.descriptor.digest, layer.descriptor.size):
         return None  # cleaned up under its manifest
-    (said,) = found.config["history"]
-    return Layer(descriptor, diff_id, int(said["comment"]), said["created_by"])
+    return Kept(found.reference, layer)
+
+
+def kept_in(image: RemoteImage, key: str, family: Family) -> Layer | None:
+    """Returns the layer that an image keeps under a key, None where it is another image.
+
+    Args:
+        image: What may be such an image.
+        key: 64 hex digits.
+        family: Of the image that the layer is for.
+    """
+    if image.labels.get(LABEL_KEY) != key or image.manifest.family != family:
+        return None
+    try:
+        (descriptor,), (diff_id,) = image.manifest.layers, image.config["rootfs"]["diff_ids"]
+        (said,) = image.config["history"]
+        return Layer(descriptor, diff_id, int(said["comment"]), said["created_by"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def keep(
@@ -131,5 +162,14 @@ def push_layer(
         ) from error
 
 
+def name_of_key(key: str) -> str:
+    """Returns what a key is called where names are short.
+
+    Args:
+        key: 64 hex digits.
+    """
+    return key[:_TAG_DIGITS]
+
+
 def _place(target: ImageReference, key: str) -> ImageReference:
-    return replace(target, tag=f"layer-{key[:_TAG_DIGITS]}", digest=None)
+    return replace(target, tag=f"layer-{name_of_key(key)}", digest=None)

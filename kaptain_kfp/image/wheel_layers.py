@@ -122,7 +122,7 @@ class WheelLayers:
             raise failure(str(self.sources.requirements), tail)
         further = read_constraints(constraint_settings(said), self.code)
         return requirements_key(
-            base.reference.digest or base.resolved,
+            base.digest,
             base.platform,
             target.version,
             replace(asked, constraints=(*asked.constraints, *further)),

@@ -7,7 +7,7 @@ import re
 from kaptain_kfp.exceptions import InvalidModelProperty, ModelValidationException
 from kaptain_kfp.utilities import none_or_blank
 
-__all__ = ["MODEL_ID_LIMIT", "RESERVED_PARTS", "validate_model_id"]
+__all__ = ["MODEL_ID_LIMIT", "RESERVED_PARTS", "is_id_part", "validate_model_id"]
 
 MODEL_ID_LIMIT = 200
 """Most characters of an id."""
@@ -38,7 +38,7 @@ def validate_model_id(id: str | None) -> str:
         raise _error(id, f"It has {len(id)} characters; give at most {MODEL_ID_LIMIT}.")
     parts = id.split("/")
     for part in parts:
-        if not _PART.fullmatch(part):
+        if not is_id_part(part):
             raise _error(
                 id,
                 f"The part {part!r} between slashes must begin with a letter or digit and hold "
@@ -51,6 +51,11 @@ def validate_model_id(id: str | None) -> str:
             id, f"{reserved!r} is the name of a folder that each model has; choose another part."
         )
     return id
+
+
+def is_id_part(text: str) -> bool:
+    """Tells whether what stands between two slashes of an id may be that text."""
+    return _PART.fullmatch(text) is not None
 
 
 def _error(id: object, remedy: str) -> ModelValidationException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaptain_kfp.exceptions import InvalidModelProperty, ModelValidationException
-from kaptain_kfp.model.identity import RESERVED_PARTS, validate_model_id
+from kaptain_kfp.model.identity import RESERVED_PARTS, is_id_part, validate_model_id
 
 from .base import Store
 
@@ -19,7 +19,8 @@ def list_models(store: Store) -> list[str]:
 
 def _models(store: Store, prefix: str = "") -> Iterator[str]:
     """Yields the models below a prefix, without a look at their files, however many there are."""
-    for name in store.folders(prefix):
+    # what models share lies below names that no id can have
+    for name in filter(is_id_part, store.folders(prefix)):
         if not prefix or name.lower() not in RESERVED_PARTS:
             below = f"{prefix}/{name}" if prefix else name
             yield from _models(store, below)

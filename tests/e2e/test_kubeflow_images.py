@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.testing.base_image import push_base_image
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
+from kaptain_kfp.testing.registry import missing_programs
+from kaptain_kfp.testing.wheels import make_wheel
 
 from .kubeflow import UPLOADING, Kubeflow
 
@@ -74,3 +78,36 @@ def test_what_is_published_from_here_is_what_is_trained(kubeflow: Kubeflow) -> N
     assert trained.image.base == record.outcome.image.base
     (card,) = kubeflow.home.rglob("trained_model")
     assert json.loads(card.read_text())["image"] == image
+
+
+@pytest.mark.skipif(bool(missing_programs("skopeo")), reason="there is no skopeo")
+def test_another_model_has_the_same_requirements(kubeflow: Kubeflow, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    make_wheel(index, "small", "1.0")
+    requirements = kubeflow.project / "requirements.txt"
+    requirements.write_text(f"--no-index\n--find-links {index}\nsmall\n", encoding="utf-8")
+    given = {"requirements": "requirements.txt"}
+    first = kubeflow.model(f"import small\n{UPLOADING}", **given)
+    assert first.build() is True
+    jobs = {"method": "POST", "template": "/apis/batch/v1/namespaces/{namespace}/jobs"}
+    assert kubeflow.kubernetes.requests.count(**jobs) == 1
+    second = kubeflow.model(
+        f"import small\n{UPLOADING}\nprint(small.VERSION)",
+        id="dev/letters",
+        name="Letters",
+        image_name=f"{kubeflow.registry.host}/other/letters",
+        **given,
+    )
+    assert second.build() is True
+    assert kubeflow.kubernetes.requests.count(**jobs) == 1, "there is no builder"
+    said = "\n".join(second.last_run.logs()) if second.last_run else ""
+    assert f"The requirements are those of {kubeflow.registry.host}/team/digits@sha256:" in said
+    assert "installs requirements.txt in the cluster" not in said
+    (outcome,) = [record.outcome for record in second.history() if record.outcome is not None]
+    image = outcome.image
+    assert image is not None
+    fetched = ["--src-tls-verify=false", f"docker://{image.reference}", f"dir:{tmp_path / 'dir'}"]
+    subprocess.run(["skopeo", "copy", "--quiet", *fetched], check=True)
+    assert second.train({"--C": 1}) is True
+    assert second.last_run is not None and "1.0" in list(second.last_run.logs())
+    assert [key for key in kubeflow.bucket() if key.startswith("prod/.kaptain-layers/")]

@@ -22,6 +22,7 @@ from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.image.sources import collect, upload_sources
 from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, StoreSpec
+from kaptain_kfp.store.base import Store
 from kaptain_kfp.testing.base_image import push_base_image
 from kaptain_kfp.testing.registry import RegistryServer
 
@@ -42,10 +43,11 @@ IDENTITY = ModelIdentity(
 class World:
     """A project, its store, and a registry with a base."""
 
-    def __init__(self, base: Path, store: RecordingStore, target: ImageReference) -> None:
+    def __init__(self, base: Path, store: Store, target: ImageReference) -> None:
         self.base = base
         self.store = store
         self.target = target
+        self.base_image = f"{target.registry}/base:1"
         self.index = base.parent / "index"
         self.index.mkdir()
         self.said: list[str] = []
@@ -60,12 +62,11 @@ class World:
         source = upload_sources(sources, self.store, IDENTITY.id)
         checksum = "".join(entry.digest[:8] for entry in source.entries)
         name = str(self.target)
-        base = f"{self.target.registry}/base:1"
         return ModelSpec(
             identity=IDENTITY,
             source=source,
-            image=ImageSpec(name=name, base_image=base, checksum=checksum),
-            store=StoreSpec(uri=self.store.base.as_uri()),
+            image=ImageSpec(name=name, base_image=self.base_image, checksum=checksum),
+            store=StoreSpec(uri=self.store.uri),
         )
 
     def build(self, installer: Installer) -> str:

@@ -33,7 +33,9 @@ def test_a_layer_is_found_again(
     layer, sent = push_layer(client, target, PLAN, family=family, scratch=tmp_path)
     assert sent
     keep(client, target, KEY, layer, family=family, platform=Platform())
-    assert find_kept(client, target, KEY, family) == layer
+    kept = find_kept(client, target, KEY, family)
+    assert kept is not None and kept.layer == layer
+    assert client.image(kept.image).manifest.layers == (layer.descriptor,)
     others = [other for other in Family if other is not family]
     assert [find_kept(client, target, KEY, other) for other in others] == [None]
     assert find_kept(client, target, "ab" * 20 + "cd" * 12, family) is None, "the same tag"

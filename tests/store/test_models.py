@@ -25,6 +25,7 @@ def test_models_are_those_with_records(tmp_path: Path) -> None:
         "dev/mnist/v2/records/r-run-submitted.json",
         "records/first/records/r-run-submitted.json",
         "un titled/records/r-run-submitted.json",
+        ".kaptain-layers/records/0123.json",
     ):
         store.write(key, b"{}")
     assert list_models(store) == ["dev/mnist", "dev/mnist/v2", "other", "records/first"]
@@ -38,8 +39,9 @@ def test_models_are_found_without_a_look_at_their_files(
         store = S3Store("s3://models", server.provider(proxy.url))
         for key in ("dev/a/records/1.json", "dev/b/records/1.json", "dev/b/trained/r/model"):
             store.write(key, b"")
+        store.write(".kaptain-layers/0123.json", b"")
         proxy.requests.clear()
         assert list_models(store) == ["dev/a", "dev/b"]
         prefixes = [parse_qs(urlsplit(r.path).query).get("prefix", [""])[0] for r in proxy.requests]
     assert prefixes.count("dev/b/records/") == 1
-    assert not [prefix for prefix in prefixes if "trained" in prefix]
+    assert not [prefix for prefix in prefixes if "trained" in prefix or "layers" in prefix]

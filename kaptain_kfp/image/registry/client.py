@@ -146,8 +146,13 @@ class RegistryClient:
             return None
         return RemoteImage(ref.at(descriptor.digest), descriptor.digest, manifest, config)
 
-    def has_blob(self, ref: ImageReference, digest: str) -> bool:
+    def has_blob(self, ref: ImageReference, digest: str, size: int | None = None) -> bool:
         """Tells whether a repository has a blob.
+
+        Args:
+            ref: The repository.
+            digest: The blob's digest.
+            size: Its bytes; a registry that tells of another number doesn't have it.
 
         Raises:
             RegistryError: The registry refused, or can't be reached.
@@ -157,7 +162,8 @@ class RegistryClient:
         answer = self._sessions.of(ref).request(
             "HEAD", path, task, scopes=_push(ref), accept=(200, 404)
         )
-        return answer.status == 200
+        told = answer.headers.get("content-length")
+        return answer.status == 200 and (size is None or told in (None, str(size)))
 
     def open_blob(
         self, ref: ImageReference, descriptor: Descriptor, offset: int = 0

@@ -34,6 +34,11 @@ class RemoteImage:
     config: Mapping[str, Any]
 
     @property
+    def digest(self) -> str:
+        """The digest of its manifest."""
+        return self.reference.digest or self.resolved
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """Its labels."""
         return (self.config.get("config") or {}).get("Labels") or {}

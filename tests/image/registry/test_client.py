@@ -164,6 +164,8 @@ def test_a_blob_is_sent_once(
     assert [request.method for request in proxy.requests] == ["HEAD", "POST", "PUT", "HEAD"]
     assert client.has_blob(ref, sha256_digest(content))
     assert not client.has_blob(ref, sha256_digest(b"other"))
+    assert client.has_blob(ref, sha256_digest(content), 1000)
+    assert not client.has_blob(ref, sha256_digest(content), 999)
 
 
 def test_mounts_within_a_registry(
