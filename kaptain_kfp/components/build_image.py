@@ -52,7 +52,8 @@ def run(
     task_name: str,
 ) -> dict[str, Any]:
     """Does the component's work."""
-    with begin("build", model, RunContext.of(run_id, dag_id, task_name)) as step:
+    context = RunContext.of(run_id, dag_id, task_name, [model, refresh_base, builder])
+    with begin("build", model, context) as step:
         resources = parse(ResourcesSpec, "builder", {**builder_resources().dump(), **builder})
         builds = ClusterBuilder(step, resources)
         image: BuiltImage = images_of_step(builds).build(

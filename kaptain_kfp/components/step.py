@@ -21,7 +21,7 @@ from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.open import open_store
 from kaptain_kfp.store.records import Records
 
-from .identity import DAG_VARIABLE, RUN_VARIABLE, TASK_VARIABLE, iterations_of
+from .identity import DAG_VARIABLE, RUN_VARIABLE, TASK_VARIABLE, iterations_of, place_of
 from .surroundings import cluster_of_step
 
 __all__ = ["RunContext", "Step", "begin", "parse"]
@@ -35,7 +35,8 @@ class RunContext:
 
     Attributes:
         run_id: The pipeline run.
-        dag_id: What tells apart tasks of one name: the id of the surrounding DAG's execution.
+        dag_id: What tells apart tasks of one name: the id of the surrounding DAG's execution; see
+            `place_of`.
         task: The task's name, unique within its DAG.
     """
 
@@ -44,8 +45,14 @@ class RunContext:
     task: str
 
     @classmethod
-    def of(cls, run_id: str, dag_id: str, task: str) -> RunContext:
+    def of(cls, run_id: str, dag_id: str, task: str, inputs: Any) -> RunContext:
         """Returns the context from the component's inputs, or of the local runner.
+
+        Args:
+            run_id: What the component was given as such, as the next two.
+            dag_id: Likewise.
+            task: Likewise.
+            inputs: What else it was given that is the same at every try (JSON).
 
         Raises:
             ConfigurationError: The component was used without them.
@@ -64,7 +71,7 @@ class RunContext:
                 "dag_id=dsl.PIPELINE_TASK_ID_PLACEHOLDER and "
                 "task_name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER to the component.",
             )
-        return cls(run_id, dag_id, task)
+        return cls(run_id, place_of(dag_id, inputs), task)
 
     @property
     def record_task(self) -> str:

@@ -91,7 +91,9 @@ def run(
     Returns:
         The URI of the trained model, and the outcome.
     """
-    context = RunContext.of(request.run_id, request.dag_id, request.task_name)
+    own = {"image", "run_id", "dag_id", "task_name"}  # of a run, and not of what is trained
+    inputs = {name: value for name, value in request._asdict().items() if name not in own}
+    context = RunContext.of(request.run_id, request.dag_id, request.task_name, inputs)
     with begin("train", request.model, context) as step:
         outcome, revision = _train(step, request)
         _describe(step, trained_model, outcome, revision)

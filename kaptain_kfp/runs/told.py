@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from kaptain_kfp.components.identity import PLACE
 from kaptain_kfp.exceptions import KaptainError
 from kaptain_kfp.specs import Outcome, Record
 from kaptain_kfp.store.records import since_retried
 
 __all__ = ["error_of", "kept_tail", "outputs_of"]
 
-_IN_DAG = re.compile(r"(?P<dag>\d+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(?P<task>.+)")
-"""How a step names its records on Kubeflow Pipelines: by the id of its DAG's execution, first."""
+_IN_DAG = re.compile(rf"(?P<dag>{PLACE})-(?P<task>.+)")
+"""How a step names its records on Kubeflow Pipelines: by its place, first."""
 
 
 def error_of(records: Sequence[Record], run_id: str, url: str) -> KaptainError | None:
@@ -64,14 +65,17 @@ def outputs_of(
         for record in records
         if record.run_id == run_id and record.event == "outcome"
     }
-    # The two may call the same place by different ids: a server that was upgraded does.
+    # The two call the same place by different ids, so that they meet only where a task is one.
     counts = [Counter(task for _, task in steps) for steps in (found, told)]
+    known = {task for (_, task), values in told.items() if values}
     outputs: dict[str, dict[str, Any]] = {}
     for steps in (told, found):
         for (place, task), values in steps.items():
             alone = all(count[task] <= 1 for count in counts)
-            if values:
-                outputs.setdefault(task if alone else f"{place}/{task}", {}).update(values)
+            if alone and values:
+                outputs.setdefault(task, {}).update(values)
+            elif values and (steps is told or task not in known):
+                outputs[f"{place}/{task}"] = dict(values)
     return outputs
 
 

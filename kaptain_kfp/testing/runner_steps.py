@@ -47,7 +47,7 @@ def perform(
         image=ImageSpec(name="i", base_image="b", checksum="c"),
         store=StoreSpec(uri=store),
     )
-    context = RunContext.of(run_id, dag_id, task_name)
+    context = RunContext.of(run_id, dag_id, task_name, [what])
     step = Step("train", context, model, LocalCluster(Path(home)), FolderStore(store))
     print(f"about to {what}", flush=True)
     _DEEDS[what](step, Path(home))

@@ -29,6 +29,7 @@ from kaptain_kfp.specs import (
     StoreSpec,
 )
 from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.store.records import Records
 from kaptain_kfp.testing.waiting import eventually
 
 TASK = ("run", "", "train")
@@ -169,3 +170,35 @@ def test_a_store_that_keeps_what_failed_changes_no_reason(
         _train(here.step(), here.request)
     failing.join()
     assert f"what is stored under {KEY} couldn't be removed" in capsys.readouterr().out
+
+
+def test_iterations_of_a_loop_that_are_told_one_place(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Kubeflow Pipelines without ML Metadata tells them."""
+    monkeypatch.delenv("KAPTAIN_RUN_ID", raising=False)
+    loop, cluster = "5b1d4c0e-3b5f-4a39-9d6e-0d4f1d8f0a51", here.cluster
+    objects = Objects(cluster.home.root)
+
+    def trained(number: int, jobs: int) -> dict[str, Any]:
+        given = {"--n": str(number)}
+        here.request = here.request._replace(dag_id=loop, hyperparameters=given)
+
+        def end() -> None:
+            eventually(lambda: len(list(cluster.list("Job"))) == jobs, "the job is there")
+            for job in cluster.list("Job"):
+                status = {"conditions": [{"type": "Complete", "status": "True"}]}
+                objects.update({**job, "status": status}, status=True)
+
+        ending = beside(end)
+        outcome = here.train()
+        ending.join()
+        return outcome
+
+    assert trained(1, jobs=1)["hyperparameters"] == {"--n": "1"}
+    assert trained(2, jobs=2)["hyperparameters"] == {"--n": "2"}
+    assert trained(1, jobs=2)["hyperparameters"] == {"--n": "1"}
+    args = [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in cluster.list("Job")]
+    assert sorted(args) == [["--n=1"], ["--n=2"]], "each its own job, found again at the next try"
+    tasks = {record.task for record in Records(here.store, "m").load() if record.event == "outcome"}
+    assert len(tasks) == 2

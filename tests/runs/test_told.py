@@ -56,7 +56,7 @@ def test_the_last_lines() -> None:
 UUID = "5b1d4c0e-3b5f-4a39-9d6e-0d4f1d8f0a51"
 
 
-@pytest.mark.parametrize("prefix", ["", "17-", f"{UUID}-"])
+@pytest.mark.parametrize("prefix", ["", "17-", f"{UUID}-", f"{UUID}.0123abcd-"])
 def test_outputs_go_by_the_names_of_tasks(prefix: str) -> None:
     trained = Outcome(model_uri="file:///m")
     records = [
@@ -92,13 +92,19 @@ def test_what_the_server_tells_is_added_and_records_come_first() -> None:
     assert outputs_of(records, "run", told) == meant
 
 
-def test_iterations_of_which_only_some_left_records_are_kept_apart() -> None:
-    records = [record("17-train", "outcome", outcome=Outcome())]
+def test_the_iterations_of_a_loop_that_the_server_tells() -> None:
+    records = [
+        record(f"{UUID}.{place}-train", "outcome", outcome=Outcome(model_uri="s3://b/m"))
+        for place in ("0123abcd", "deadbeef")
+    ]
     told: dict[tuple[str, str], dict[str, Any]] = {
-        (f"{UUID}.{n}", "train"): {"n": n} for n in (0, 1)
+        (f"{UUID}.{n}", "train"): {"model_uri": f"s3://b/{n}"} for n in (0, 1)
     }
+    assert outputs_of(records, "run", told) == {
+        f"{UUID}.{n}/train": {"model_uri": f"s3://b/{n}"} for n in (0, 1)
+    }
+    told = {step: {} for step in told}
     assert sorted(outputs_of(records, "run", told)) == [
-        "17/train",
-        f"{UUID}.0/train",
-        f"{UUID}.1/train",
+        f"{UUID}.0123abcd/train",
+        f"{UUID}.deadbeef/train",
     ]
