@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -115,17 +115,12 @@ class KfpRunHandle(RunHandle):
         """
         # first: what it has put out by then is on record
         run = fetched(self._connection, self.id, full=True)
-        try:
-            outputs = outputs_of(self._told(), self.id, values_of(run))
-        except StoreError as error:
-            get_logger().warning("What the steps of run %s told is not known: %s", self.id, error)
-            bare = KfpRunHandle(self._connection, self._cluster, None, self.id, self._experiment)
-            bare._cancelled = self._cancelled
-            return bare.status
+        records = self._known()
+        outputs = outputs_of(records, self.id, values_of(run))
         pipeline = pipeline_of(self._connection, run)
         info = info_of(run, self._experiment, pipeline, self._state_of(run))
         states = states_of_tasks(run, info, outputs)
-        return RunStatus(info, self._error_of(run), outputs, states)
+        return RunStatus(info, self._error_of(run, records), outputs, states)
 
     def wait(self, timeout: float | None = None, *, verbose: bool = False) -> RunState:
         """Waits for the end: asks the server each second at first, later every ten.
@@ -192,7 +187,10 @@ class KfpRunHandle(RunHandle):
                 raise
         self._cancelled = False
         if self._records is not None:
-            self._records.retried(self.id)
+            try:
+                self._records.retried(self.id)
+            except StoreError as error:  # it has begun again, whatever is written down
+                get_logger().warning("The retry of run %s is on no record: %s", self.id, error)
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yields the lines that its steps print: of their pods, in the order in which they began.
@@ -270,8 +268,10 @@ class KfpRunHandle(RunHandle):
                 cancelled = self._cluster.run_cancelled(self.id)
         return RunState.CANCELED if cancelled else state
 
-    def _error_of(self, run: Mapping[str, Any]) -> KaptainError | None:
-        error = self._trouble_of(run)
+    def _error_of(
+        self, run: Mapping[str, Any], records: Sequence[Record] | None = None
+    ) -> KaptainError | None:
+        error = self._trouble_of(run, records)
         if error is not None:
             # Nobody waits for it any more, and it would work on unnoticed.
             with suppress(ClusterError):
@@ -281,7 +281,9 @@ class KfpRunHandle(RunHandle):
                     error.hint = f"{error.hint} {remedy}" if error.hint else remedy
         return error
 
-    def _trouble_of(self, run: Mapping[str, Any]) -> KaptainError | None:
+    def _trouble_of(
+        self, run: Mapping[str, Any], records: Sequence[Record] | None
+    ) -> KaptainError | None:
         state = self._state_of(run)
         resource = f"Run/{self.id}"
         if state is RunState.CANCELED:
@@ -290,7 +292,7 @@ class KfpRunHandle(RunHandle):
             )
         if state is not RunState.FAILED:
             return None
-        told = error_of(self._told(), self.id, self.url)
+        told = error_of(self._known() if records is None else records, self.id, self.url)
         if told is not None:
             return told
         if not tasks_of(run):
@@ -312,6 +314,14 @@ class KfpRunHandle(RunHandle):
             if pods:
                 return self._cluster.log_tail(ResourceRef.of((named or [*pods])[-1]))
         return ""
+
+    def _known(self) -> list[Record]:
+        """Returns the records; none, and a warning, where they can't be read."""
+        try:
+            return self._told()
+        except StoreError as error:
+            get_logger().warning("What the steps of run %s told is not known: %s", self.id, error)
+            return []
 
     def _told(self) -> list[Record]:
         return [] if self._records is None else self._records.load()

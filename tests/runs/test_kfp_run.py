@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,6 +20,7 @@ from kaptain_kfp.exceptions import (
     RunnerUnavailableError,
     RunNotFoundError,
     RunTimeoutError,
+    StoreError,
 )
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.runs.base import RunHandle, RunState
@@ -215,6 +216,26 @@ def test_outputs_outlive_the_run_and_its_server(
     connection = runner._connection
     connection.call("delete it", connection.runs.run_service_delete_run, run.id)
     assert run.outputs == told
+
+
+def test_a_run_is_followed_and_retried_while_the_store_is_away(
+    face: KfpFace, kaptain_home: Path, start: Start, log: pytest.LogCaptureFixture
+) -> None:
+    class Away(FolderStore):
+        def list(self, prefix: str = "", *, recursive: bool = True) -> NoReturn:
+            raise StoreError("The store is away.")
+
+    connection = KfpConnection(KfpSettings(host=face.url, ui=face.url))
+    runner = KfpRunner(connection, LocalCluster(kaptain_home), Away(kaptain_home / "away"))
+    run = start(runner, "die")
+    with pytest.raises(RunFailedError, match="its step 'act' failed"):
+        run.wait(PATIENCE)
+    assert run.status.info.state is RunState.FAILED and run.status.outputs == {}
+    log.clear()
+    run.retry()
+    assert any("on no record: The store is away." in message for message in log.messages)
+    with pytest.raises(RunFailedError, match="its step 'act' failed"):
+        run.wait(PATIENCE)
 
 
 def test_once_the_pods_are_gone_the_records_keep_the_last_lines(
