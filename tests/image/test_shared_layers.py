@@ -26,11 +26,9 @@ from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 from kaptain_kfp.testing.s3 import isolate_aws, serve_s3
 
+from ..needs import need_programs
 from .registry.conftest import client as client
-from .registry.conftest import fresh, host_of, need, push_image
-from .registry.conftest import proxy as proxy
-from .registry.conftest import registry as registry
-from .registry.conftest import registry_folder as registry_folder
+from .registry.conftest import fresh, host_of, push_image
 from .test_cluster_layers import Builder, World, layers_of
 from .test_cluster_layers import world as world
 
@@ -46,7 +44,7 @@ def builder(world: World, tmp_path: Path) -> Builder:
 @pytest.fixture
 def whole(tmp_path: Path) -> Callable[[ImageReference], None]:
     """Has an image fetched, with everything that is in it, and compared with its digests."""
-    need("skopeo")
+    need_programs("skopeo")
 
     def fetch(ref: ImageReference) -> None:
         options = ["--src-tls-verify=false", f"docker://{ref}", f"dir:{tmp_path / 'fetched'}"]
