@@ -47,10 +47,18 @@ class Settings:
     json: bool = False
 
     def config(self) -> Config:
-        """Returns the configuration of the world to work on."""
-        from kaptain_kfp.config import Config, config_or_default
+        """Returns the configuration of the world to work on.
 
-        return config_or_default(None) if self.home is None else Config.local(home=self.home)
+        On Kubeflow it has no registry credentials: no command that takes it needs them.
+        """
+        from kaptain_kfp.config import Config, config_or_default, resolve_target
+        from kaptain_kfp.platform.config.defaults import DefaultMinioConfigurationProvider
+
+        if self.home is not None:
+            return Config.local(home=self.home)
+        if resolve_target().name == "kubeflow":
+            return Config(None, DefaultMinioConfigurationProvider.default())
+        return config_or_default(None)
 
     def world(self) -> World:
         """Returns the world to work on, always the same."""

@@ -56,9 +56,6 @@ def world(
     kaptain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: S3Server
 ) -> Iterator[World]:
     isolate_aws(monkeypatch)
-    docker = tmp_path / "person" / ".docker" / "config.json"
-    docker.parent.mkdir(parents=True)
-    docker.write_text('{"auths": {}}')
     keys = dict(zip(("accesskey", "secretkey"), S3_KEYS, strict=True))
     Objects(kaptain_home).create(
         {
@@ -70,7 +67,7 @@ def world(
     )
     with serve_kubernetes(kaptain_home) as kubernetes, serve_kfp(kaptain_home) as face:
         for name, value in {
-            "HOME": str(tmp_path / "person"),
+            "HOME": str(tmp_path / "person"),  # where no registry's credentials are
             "KAPTAIN_TARGET": "kubeflow",
             "KF_PIPELINES_ENDPOINT": face.url,
             "KUBECONFIG": str(kubernetes.kubeconfig),
@@ -269,6 +266,6 @@ def test_where_nothing_is_configured(
     monkeypatch.setenv("KAPTAIN_TARGET", "kubeflow")
     monkeypatch.setenv("HOME", str(tmp_path))
     said = call("runs", "list", code=1).stderr
-    assert str(tmp_path / ".docker" / "config.json") in said
+    assert "Kubeflow Pipelines" in said and "KF_PIPELINES_ENDPOINT" in said
     here = call("--home", str(kaptain_home), "runs", "list").stdout
     assert here == "There are no runs.\n"

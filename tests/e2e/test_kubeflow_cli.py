@@ -34,16 +34,13 @@ def told(*words: str) -> Any:
 def shell(kubeflow: Kubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kubeflow:
     """Somebody at a shell of the namespace; the store is the one that comes with Kubeflow."""
     (kubeflow.s3.folder / "kaptain").mkdir()
-    docker = tmp_path / "person" / ".docker" / "config.json"
-    docker.parent.mkdir(parents=True)
-    docker.write_text('{"auths": {}}')
     keys = dict(zip(("accesskey", "secretkey"), S3_KEYS, strict=True))
     metadata = {"name": "minio-creds-secret"}
     kubeflow.create(
         {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys}
     )
     for name, value in {
-        "HOME": str(tmp_path / "person"),
+        "HOME": str(tmp_path / "person"),  # where no registry's credentials are
         "KAPTAIN_TARGET": "kubeflow",
         "KF_PIPELINES_ENDPOINT": kubeflow.pipelines.url,
         "KUBECONFIG": str(kubeflow.kubernetes.kubeconfig_of(None, NAMESPACE)),
