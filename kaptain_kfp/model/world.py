@@ -12,6 +12,7 @@ from kaptain_kfp.config import (
     TrainingApi,
     resolve_component_image,
     resolve_kfp_host,
+    resolve_kube_context,
     resolve_namespace,
     resolve_target,
 )
@@ -94,6 +95,7 @@ class Worlds:
             os.getpid(),
             resolve_target(config),
             resolve_kfp_host(config),
+            resolve_kube_context(config),
             resolve_namespace(config),
             resolve_component_image(config),
             tuple(sorted((name, id(value)) for name, value in vars(config).items())),
