@@ -71,8 +71,9 @@ class Config:
         base_model_storage_uri: Where models lie: ``s3://bucket/prefix``, a ``file://`` URI or a
             path (see `store_uri`).
         target: ``local``, ``kubeflow``, or ``auto`` (see `resolve_target`).
-        kfp_host: URL of the Kubeflow Pipelines API; by default KF_PIPELINES_ENDPOINT, and in a pod
-            the service of the cluster it runs in.
+        kfp_host: URL of the Kubeflow Pipelines API; by default KF_PIPELINES_ENDPOINT, in a pod
+            the service of the cluster it runs in, elsewhere what is found through the API server
+            of the kubeconfig.
         kfp_ui_host: URL of its user interface, for links; by default KF_PIPELINES_UI_ENDPOINT.
         kfp_token: A token that opens it: text, or a function that returns it and is asked again
             when one is refused; by default the file of KF_PIPELINES_SA_TOKEN_PATH, read anew for

@@ -122,12 +122,10 @@ class Workplace:
             assert isinstance(self.cluster, LocalCluster)
             return LocalRunner(self.cluster, self.store)
         from kaptain_kfp.runs.kfp import KfpRunner
-        from kaptain_kfp.runs.kfp_connection import KfpConnection
-        from kaptain_kfp.runs.kfp_settings import KfpSettings
+        from kaptain_kfp.runs.kfp_host import connect
 
-        connection = KfpConnection(KfpSettings.of(self.config))
-        store = self.store  # before the cluster: settings that can't be right are told first
-        return KfpRunner(connection, self.cluster, store)
+        store = self.store  # first: settings that can't be right are told before anybody is asked
+        return KfpRunner(connect(self.config), self.cluster, store)
 
     @property
     def credentials(self) -> Credentials:

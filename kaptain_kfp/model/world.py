@@ -93,6 +93,7 @@ class Worlds:
         """Returns the world that a configuration asks for; raises as `world_of`."""
         asked = (
             os.getpid(),
+            os.environ.get("KUBECONFIG"),
             resolve_target(config),
             resolve_kfp_host(config),
             resolve_kube_context(config),

@@ -74,6 +74,11 @@ def test_the_context_can_be_chosen(kaptain_home: Path, monkeypatch: pytest.Monke
         assert worlds.of(config).cluster.namespace == "default"
         monkeypatch.setenv("KAPTAIN_KUBE_CONTEXT", "theirs")
         assert worlds.of(config).cluster.namespace == "theirs"
+        monkeypatch.setenv("KUBECONFIG", str(face.kubeconfig))
+        monkeypatch.delenv("KAPTAIN_KUBE_CONTEXT")
+        assert worlds.of(config).cluster.namespace == "default"
+        monkeypatch.setenv("KUBECONFIG", str(path))
+        assert worlds.of(config).cluster.namespace == "theirs"
         with pytest.raises(ConfigurationError, match="no context 'old'") as caught:
             _ = Workplace(on_kubeflow(kube_context="old")).cluster
         assert "'kaptain', 'theirs'" in str(caught.value)

@@ -37,6 +37,23 @@ class Access:
     namespace: str
     found: str
 
+    def authorization(self) -> str:
+        """Returns the header that says who we are; empty where a certificate does, or nothing.
+
+        Raises:
+            ConfigurationError: It can't be read any more.
+        """
+        from kubernetes.config import ConfigException
+
+        try:
+            credential = self.configuration.get_api_key_with_prefix("authorization")
+        except (ConfigException, OSError) as error:
+            raise ConfigurationError(
+                f"The credentials from the {self.found} can't be read any more: {error}",
+                hint="See that its token file is there.",
+            ) from error
+        return str(credential or "").strip()
+
 
 def find_access(
     kubeconfig: str | Path | None = None,
