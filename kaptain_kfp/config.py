@@ -25,6 +25,7 @@ __all__ = [
     "config_or_default",
     "resolve_component_image",
     "resolve_kfp_host",
+    "resolve_kube_context",
     "resolve_namespace",
     "resolve_target",
     "store_uri",
@@ -70,8 +71,9 @@ class Config:
         base_model_storage_uri: Where models lie: ``s3://bucket/prefix``, a ``file://`` URI or a
             path (see `store_uri`).
         target: ``local``, ``kubeflow``, or ``auto`` (see `resolve_target`).
-        kfp_host: URL of the Kubeflow Pipelines API; by default KF_PIPELINES_ENDPOINT, and in a pod
-            the service of the cluster it runs in.
+        kfp_host: URL of the Kubeflow Pipelines API; by default KF_PIPELINES_ENDPOINT, in a pod
+            the service of the cluster it runs in, elsewhere what is found through the API server
+            of the kubeconfig.
         kfp_ui_host: URL of its user interface, for links; by default KF_PIPELINES_UI_ENDPOINT.
         kfp_token: A token that opens it: text, or a function that returns it and is asked again
             when one is refused; by default the file of KF_PIPELINES_SA_TOKEN_PATH, read anew for
@@ -81,7 +83,10 @@ class Config:
         kfp_verify_tls: False trusts any certificate: for experiments only.
         kfp_pipeline_root: Where runs keep their artifacts; by default what the server says.
         kfp_service_account: The service account of the runs; by default what the server says.
-        namespace: The namespace to work in; by default that of this notebook or pod.
+        kube_context: The context of the kubeconfig file to use; by default KAPTAIN_KUBE_CONTEXT,
+            else the file's current one.
+        namespace: The namespace to work in; by default that of this notebook or pod, else that of
+            the context.
         training_api: ``operator`` for training jobs of the Training Operator, ``trainer`` for
             TrainJobs of Kubeflow Trainer, or ``auto`` for what the cluster has.
         component_image: The image that steps run in; by default KAPTAIN_COMPONENT_IMAGE.
@@ -109,6 +114,7 @@ class Config:
         kfp_verify_tls: bool = True,
         kfp_pipeline_root: str | None = None,
         kfp_service_account: str | None = None,
+        kube_context: str | None = None,
         namespace: str | None = None,
         training_api: TrainingApi = "auto",
         component_image: str | None = None,
@@ -128,6 +134,7 @@ class Config:
         self.kfp_ca_cert, self.kfp_verify_tls = kfp_ca_cert, kfp_verify_tls
         self.kfp_pipeline_root = kfp_pipeline_root
         self.kfp_service_account = kfp_service_account
+        self.kube_context = kube_context
         self.namespace = namespace
         self.training_api = training_api
         self.component_image = component_image
@@ -288,6 +295,15 @@ def store_uri(config: Config, target: Target) -> str:
 def resolve_kfp_host(config: Config) -> str | None:
     """Returns the URL of Kubeflow Pipelines that is configured, or None."""
     return config.kfp_host or _variable(_KFP_ENDPOINT)
+
+
+def resolve_kube_context(config: Config | None = None) -> str | None:
+    """Returns the kubeconfig context to use, or None for the file's current one.
+
+    That is `Config.kube_context`, else KAPTAIN_KUBE_CONTEXT.
+    """
+    given = None if config is None else config.kube_context
+    return given or _variable("KAPTAIN_KUBE_CONTEXT")
 
 
 def resolve_namespace(config: Config, *, namespace_file: Path = _NAMESPACE_FILE) -> str | None:

@@ -14,6 +14,7 @@ from kaptain_kfp.config import (
     config_or_default,
     resolve_component_image,
     resolve_kfp_host,
+    resolve_kube_context,
     resolve_namespace,
     resolve_target,
     store_uri,
@@ -25,7 +26,7 @@ from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 
 VARIABLES = (
     *("KAPTAIN_TARGET", "KAPTAIN_HOME", "KAPTAIN_COMPONENT_IMAGE", "KF_PIPELINES_ENDPOINT"),
-    *("NB_PREFIX", "KF_PIPELINES_SA_TOKEN_PATH", "S3_ENDPOINT"),
+    *("KAPTAIN_KUBE_CONTEXT", "NB_PREFIX", "KF_PIPELINES_SA_TOKEN_PATH", "S3_ENDPOINT"),
 )
 DOCKER = DockerConfigurationProvider("{}")
 S3 = S3ConfigurationProvider("key", "secret")
@@ -90,6 +91,7 @@ def test_positions() -> None:
         ("base_model_storage_uri", "models"),
         ("target", "kubeflow"),
         ("kfp_host", "http://kfp.test"),
+        ("kube_context", "dev"),
         ("namespace", "team"),
         ("training_api", "trainer"),
         ("component_image", "registry.test/steps:1"),
@@ -394,12 +396,15 @@ def test_bad_store(given: str, problem: str) -> None:
     ("argument", "variable", "expected"),
     [(None, "", None), (None, "variable", "variable"), ("argument", "variable", "argument")],
 )
-def test_host_and_component_image(
+def test_host_component_image_and_context(
     monkeypatch: pytest.MonkeyPatch, argument: str | None, variable: str, expected: str | None
 ) -> None:
     monkeypatch.setenv("KF_PIPELINES_ENDPOINT", variable)
     monkeypatch.setenv("KAPTAIN_COMPONENT_IMAGE", variable)
-    config = Config(None, None, kfp_host=argument, component_image=argument)
+    monkeypatch.setenv("KAPTAIN_KUBE_CONTEXT", variable)
+    config = Config(None, None, kfp_host=argument, component_image=argument, kube_context=argument)
+    assert resolve_kube_context(config) == expected
+    assert resolve_kube_context() == (variable or None)
     assert resolve_kfp_host(config) == expected
     assert resolve_component_image(config) == expected
 

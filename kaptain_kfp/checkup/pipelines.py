@@ -30,11 +30,12 @@ def pipelines_probes(config: Config) -> list[Probe]:
 
 
 def server(connection: KfpConnection) -> list[Check]:
-    """Looks whether the API answers; says its version and whether it has several users."""
+    """Looks whether the API answers; says its version, its users, and how it was found."""
     health = connection.health()
     version = health.get("tag_name") or "version unknown"
     users = "multi-user" if health.get("multi_user") else "single-user"
-    return ok("kubeflow pipelines", f"{version}, {users}, at {connection.settings.host}")
+    where = f"{connection.settings.host}, found by {connection.settings.found}"
+    return ok("kubeflow pipelines", f"{version}, {users}, at {where}")
 
 
 def runs(connection: KfpConnection) -> list[Check]:
@@ -48,8 +49,7 @@ def runs(connection: KfpConnection) -> list[Check]:
 
 
 def _connection(config: Config) -> KfpConnection:
-    from kaptain_kfp.runs.kfp_connection import KfpConnection
-    from kaptain_kfp.runs.kfp_settings import KfpSettings
+    from kaptain_kfp.runs.kfp_host import connect
 
     # what is tried again is so at once: somebody waits for the answer
-    return KfpConnection(KfpSettings.of(config), sleep=lambda _: None, timeouts=_TIMEOUTS)
+    return connect(config, sleep=lambda _: None, timeouts=_TIMEOUTS)

@@ -50,15 +50,17 @@ def rbac(namespace: str | None, accounts: tuple[str, ...], party: str, apply: bo
     from kaptain_kfp.cluster.kubernetes import KubernetesCluster
     from kaptain_kfp.cluster.kubernetes.access import find_access
     from kaptain_kfp.cluster.roles import ensure_role
+    from kaptain_kfp.config import resolve_kube_context
     from kaptain_kfp.manifests import rbac as manifests
 
     (who,) = (known for known in manifests.PARTIES if known == party)
-    where = namespace or find_access().namespace
+    context = resolve_kube_context()
+    where = namespace or find_access(context=context).namespace
     wanted = [manifests.role(who, where), manifests.role_binding(who, where, accounts)]
     if not apply:
         click.echo(yaml.safe_dump_all(wanted, sort_keys=False), nl=False)
         return
-    cluster = KubernetesCluster(where)
+    cluster = KubernetesCluster(where, context=context)
     for manifest in wanted:
         change = ensure_role(cluster, manifest)
         click.echo(f"{manifest['kind']}/{manifest['metadata']['name']} in {where}: {change}.")

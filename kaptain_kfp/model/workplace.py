@@ -6,7 +6,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kaptain_kfp.cluster.base import Cluster
-from kaptain_kfp.config import Config, Target, resolve_namespace, resolve_target, store_uri
+from kaptain_kfp.config import (
+    Config,
+    Target,
+    resolve_kube_context,
+    resolve_namespace,
+    resolve_target,
+    store_uri,
+)
 from kaptain_kfp.exceptions import ConfigurationError
 from kaptain_kfp.platform.config.provider import ConfigurationProvider
 from kaptain_kfp.runs.base import Runner
@@ -70,7 +77,8 @@ class Workplace:
             return LocalCluster(self.config.home, self.namespace or "default")
         from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 
-        return KubernetesCluster(self.namespace, settings=self._patience)
+        context = resolve_kube_context(self.config)
+        return KubernetesCluster(self.namespace, context=context, settings=self._patience)
 
     @cached_property
     def storage(self) -> ConfigurationProvider | None:
@@ -114,12 +122,10 @@ class Workplace:
             assert isinstance(self.cluster, LocalCluster)
             return LocalRunner(self.cluster, self.store)
         from kaptain_kfp.runs.kfp import KfpRunner
-        from kaptain_kfp.runs.kfp_connection import KfpConnection
-        from kaptain_kfp.runs.kfp_settings import KfpSettings
+        from kaptain_kfp.runs.kfp_host import connect
 
-        connection = KfpConnection(KfpSettings.of(self.config))
-        store = self.store  # before the cluster: settings that can't be right are told first
-        return KfpRunner(connection, self.cluster, store)
+        store = self.store  # first: settings that can't be right are told before anybody is asked
+        return KfpRunner(connect(self.config), self.cluster, store)
 
     @property
     def credentials(self) -> Credentials:

@@ -12,6 +12,7 @@ from kaptain_kfp.config import (
     TrainingApi,
     resolve_component_image,
     resolve_kfp_host,
+    resolve_kube_context,
     resolve_namespace,
     resolve_target,
 )
@@ -92,8 +93,10 @@ class Worlds:
         """Returns the world that a configuration asks for; raises as `world_of`."""
         asked = (
             os.getpid(),
+            os.environ.get("KUBECONFIG"),
             resolve_target(config),
             resolve_kfp_host(config),
+            resolve_kube_context(config),
             resolve_namespace(config),
             resolve_component_image(config),
             tuple(sorted((name, id(value)) for name, value in vars(config).items())),

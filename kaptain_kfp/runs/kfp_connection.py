@@ -72,6 +72,8 @@ class KfpConnection:
             configuration.api_key["authorization"] = "set before each request"
             configuration.refresh_api_key_hook = self._refresh
         client = kfp_server_api.ApiClient(configuration, cookie=settings.cookies)
+        if settings.proxy is not None:
+            client.rest_client.pool_manager = settings.proxy
         self.runs = kfp_server_api.RunServiceApi(client)
         self.recurring_runs = kfp_server_api.RecurringRunServiceApi(client)
         self.experiments = kfp_server_api.ExperimentServiceApi(client)

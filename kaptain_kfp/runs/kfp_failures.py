@@ -152,7 +152,18 @@ _REMEDIES = {
 }
 
 
+_PROXY_REMEDY = "Or reach it without the API server's proxy: Config(kfp_host=...)."
+_PROXY_REMEDIES = {
+    "TlsFailed": "Set certificate-authority(-data) in kubeconfig to that of the cluster. ",
+    "Unauthorized": "The credentials of the kubeconfig aren't accepted, or expired: log in again. ",
+    "Forbidden": "Have get, create and delete granted on services/proxy, for the name "
+    "ml-pipeline:http in its namespace. ",
+}
+
+
 def _access_remedy(failure: Failure, settings: KfpSettings) -> str:
+    if settings.proxy is not None:
+        return _PROXY_REMEDIES.get(failure.reason, "") + _PROXY_REMEDY
     if failure.reason == "TlsFailed":
         return "Give the authority's certificate: Config(kfp_ca_cert='/path/ca.pem')."
     if failure.reason in ("Redirected", "NoApi"):

@@ -28,6 +28,7 @@ from .base import RunHandle, RunState, RunStatus
 from .kfp_connection import KfpConnection
 from .kfp_failures import AnswerLostError
 from .kfp_listing import info_of, pipeline_of, states_of_tasks
+from .kfp_pace import Pace
 from .kfp_state import pauses, state_of
 from .kfp_tasks import culprit, tasks_of, trouble_of, values_of
 from .kfp_workloads import end_workloads, left_by, pods_of
@@ -125,16 +126,18 @@ class KfpRunHandle(RunHandle):
     def wait(self, timeout: float | None = None, *, verbose: bool = False) -> RunState:
         """Waits for the end: asks the server each second at first, later every ten.
 
-        The server may be away for ten minutes meanwhile. The records aren't read until the run is
+        While the log of a step is shown, the server is asked once a minute, and at once when the
+        log ends. It may be away for ten minutes meanwhile. The records aren't read until the run is
         over: they would cost as many requests, and a step's error isn't final where it is tried
         again.
         """
         over = threading.Event()
-        relay = threading.Thread(target=self._relay, args=(over,), daemon=True)
+        pace = self._pace(attentive=verbose)
+        relay = threading.Thread(target=self._relay, args=(over, pace), daemon=True)
         if verbose:
             relay.start()
         try:
-            run = self._ended(timeout)
+            run = self._ended(timeout, pace)
         finally:
             over.set()
         if verbose:
@@ -170,7 +173,7 @@ class KfpRunHandle(RunHandle):
         self._cancelled = True
         # Kubeflow Pipelines ends its own pods only, and its steps have no time to clean up.
         end_workloads(self._cluster, self.id)
-        self._ended(_CANCEL_SECONDS)
+        self._ended(_CANCEL_SECONDS, self._pace())
         end_workloads(self._cluster, self.id)  # what a step was just about to start
 
     def retry(self) -> None:
@@ -197,9 +200,9 @@ class KfpRunHandle(RunHandle):
 
         Once these are removed, the last lines that the records keep.
         """
-        return self._lines(follow, lambda: self.state.finished)
+        return self._lines(follow, lambda: self.state.finished, self._pace())
 
-    def _lines(self, follow: bool, is_over: Callable[[], bool]) -> Iterator[str]:
+    def _lines(self, follow: bool, is_over: Callable[[], bool], pace: Pace) -> Iterator[str]:
         seen: set[str] = set()
         waiting = pauses()
         while True:
@@ -208,7 +211,7 @@ class KfpRunHandle(RunHandle):
             fresh = [pod for pod in pods if pod["metadata"]["uid"] not in seen]
             for pod in fresh:
                 seen.add(pod["metadata"]["uid"])
-                with suppress(ObjectNotFoundError):  # removed meanwhile
+                with pace.following(), suppress(ObjectNotFoundError):  # removed meanwhile
                     yield from self._cluster.logs(ResourceRef.of(pod), follow=follow)
             if over and not fresh:
                 break
@@ -219,18 +222,22 @@ class KfpRunHandle(RunHandle):
         if not seen:
             yield from kept_tail(self._told(), self.id)
 
-    def _relay(self, over: threading.Event) -> None:
+    def _relay(self, over: threading.Event, pace: Pace) -> None:
         try:
-            for line in self._lines(True, over.is_set):
+            for line in self._lines(True, over.is_set, pace):
                 print(line, flush=True)
         except KaptainError as error:
             get_logger().warning("The logs of run %s can't be shown: %s", self.id, error)
 
-    def _ended(self, timeout: float | None) -> dict[str, Any]:
+    def _pace(self, *, attentive: bool = False) -> Pace:
+        return Pace(self._connection.sleep, self._connection.clock, attentive=attentive)
+
+    def _ended(self, timeout: float | None, pace: Pace) -> dict[str, Any]:
         """Returns the run once it is over."""
         clock, begun = self._connection.clock, self._connection.clock()
+        deadline = None if timeout is None else begun + timeout
         away: float | None = None
-        for pause in pauses():
+        while True:
             try:
                 run = fetched(self._connection, self.id)
                 away = None
@@ -242,11 +249,8 @@ class KfpRunHandle(RunHandle):
                     get_logger().warning("Still waiting for run %s. %s", self.id, error.message)
                 elif clock() - away > _OUTAGE_SECONDS:
                     raise
-            if timeout is not None:
-                pause = min(pause, begun + timeout - clock())
-                if pause <= 0:
-                    break
-            self._connection.sleep(pause)
+            if not pace.rest(deadline):
+                break
         raise RunTimeoutError(
             f"The run {self.id} isn't over after {timeout:g} s; it goes on.",
             resource=f"Run/{self.id}",

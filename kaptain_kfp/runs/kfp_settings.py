@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kaptain_kfp.config import (
@@ -16,10 +18,25 @@ from kaptain_kfp.config import (
 )
 from kaptain_kfp.exceptions import ConfigurationError
 
-__all__ = ["KfpSettings"]
+if TYPE_CHECKING:
+    from kaptain_kfp.cluster.kubernetes import ServiceProxy
 
-_SERVICE = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
+__all__ = ["KUBEFLOW", "NO_HOST", "KfpSettings", "no_host"]
+
+KUBEFLOW = "kubeflow"
+"""The namespace that Kubeflow Pipelines is installed in unless somebody chose another one."""
+
+NO_HOST = "NoHost"
+"""The reason of the error that says that nobody knows where it is."""
+
+_SERVICE = "ml-pipeline.{}.svc.cluster.local"
+_PORT = 8888
 """Where a cluster's own pods find it."""
+
+_PROXIED_SERVICE = "ml-pipeline:http"
+_PROXIED_UI = "ml-pipeline-ui:80"
+_KUBECTL_PROXY = "http://localhost:8001"
+"""Where `kubectl proxy` lets a browser in."""
 
 _UI_OF_SERVICE = "/pipeline"
 """Below the dashboard that notebooks of the cluster are opened from."""
@@ -46,6 +63,9 @@ class KfpSettings:
         pipeline_root: Where runs keep their artifacts; None for what the server says.
         service_account: Of the runs; None for what the server says.
         component_image: The image that steps run in.
+        found: How the host was found.
+        proxy: What sends the requests where the host is behind the API server; credentials are
+            its affair then.
     """
 
     host: str
@@ -58,40 +78,66 @@ class KfpSettings:
     pipeline_root: str | None = None
     service_account: str | None = None
     component_image: str | None = None
+    found: str = "given"
+    proxy: ServiceProxy | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, config: Config, *, token_file: Path = _TOKEN_FILE) -> KfpSettings:
+    def of(
+        cls,
+        config: Config,
+        *,
+        token_file: Path = _TOKEN_FILE,
+        resolves: Callable[[str], bool] | None = None,
+    ) -> KfpSettings:
         """Returns the settings of a configuration.
 
         Args:
             config: What it doesn't say is looked for in the environment.
             token_file: Where a Kubeflow notebook finds its token.
+            resolves: Says whether a name is known in the cluster.
 
         Raises:
-            ConfigurationError: No host is known, or a value can't be used.
+            ConfigurationError: No host is known (`NO_HOST`), or a value can't be used.
         """
         given = resolve_kfp_host(config)
-        if given is None and not _variable(_IN_POD_VARIABLE):
-            raise ConfigurationError(
-                "Where Kubeflow Pipelines is, is not known.",
-                reason="NoHost",
-                hint="Give Config(kfp_host='https://...') or set KF_PIPELINES_ENDPOINT; "
-                "for work on this machine Config.local().",
-            )
-        host = _url("kfp_host (KF_PIPELINES_ENDPOINT)", given or _SERVICE)
-        ui = config.kfp_ui_host or _variable(_UI_VARIABLE)
-        own = host if given else _UI_OF_SERVICE
+        if given is not None:
+            host = own = _url("kfp_host (KF_PIPELINES_ENDPOINT)", given)
+            found = "Config(kfp_host=...)" if config.kfp_host else "KF_PIPELINES_ENDPOINT"
+        elif _variable(_IN_POD_VARIABLE):
+            place = _place_of_service(resolve_namespace(config), resolves or _resolves)
+            host, own = f"http://{_SERVICE.format(place)}:{_PORT}", _UI_OF_SERVICE
+            found = f"the name of its service in the namespace {place}"
+        else:
+            raise no_host("no address is given, and this is no pod of its cluster")
         return cls(
             host=host,
-            ui=_url(f"kfp_ui_host ({_UI_VARIABLE})", ui) if ui else own,
-            namespace=resolve_namespace(config),
+            ui=_ui(config, own),
             token=_token(config, token_file),
             cookies=_header("kfp_cookies", config.kfp_cookies),
             ca_cert=_certificates(config.kfp_ca_cert),
             verify_tls=bool(config.kfp_verify_tls),
-            pipeline_root=config.kfp_pipeline_root or None,
-            service_account=config.kfp_service_account or None,
-            component_image=resolve_component_image(config),
+            found=found,
+            **_of_runs(config),
+        )
+
+    @classmethod
+    def behind(cls, proxy: ServiceProxy, place: str, config: Config) -> KfpSettings:
+        """Returns the settings of what is reached through the API server.
+
+        Args:
+            proxy: The way there.
+            place: The namespace that Kubeflow Pipelines is installed in.
+            config: Says what its runs get.
+        """
+        # a browser has no credentials for the API server, but `kubectl proxy` has
+        own = _KUBECTL_PROXY + proxy.path(place, _PROXIED_UI)
+        return cls(
+            host=proxy.url(place, _PROXIED_SERVICE),
+            ui=_ui(config, own),
+            verify_tls=proxy.verifies_tls,
+            found=f"the API server's proxy of services, {proxy.access.found}",
+            proxy=proxy,
+            **_of_runs(config),
         )
 
     def run_url(self, run_id: str) -> str:
@@ -101,6 +147,51 @@ class KfpSettings:
     def schedule_url(self, schedule_id: str) -> str:
         """Returns where people look at a recurring run."""
         return f"{self.ui}/#/recurringrun/details/{schedule_id}"
+
+
+def no_host(problem: str, hint: str = "") -> ConfigurationError:
+    """Returns the error that says that nobody knows where Kubeflow Pipelines is, and why.
+
+    Args:
+        problem: Why, without a full stop.
+        hint: What else may help.
+    """
+    remedy = (
+        "Give Config(kfp_host='https://...') or set KF_PIPELINES_ENDPOINT; for work on this "
+        "machine Config.local()."
+    )
+    return ConfigurationError(
+        f"Where Kubeflow Pipelines is, is not known: {problem}.",
+        reason=NO_HOST,
+        hint=f"{remedy} {hint}".strip(),
+    )
+
+
+def _place_of_service(own: str | None, resolves: Callable[[str], bool]) -> str:
+    """Returns the namespace that it is installed in: our own, or Kubeflow's."""
+    # the dot spares the look-ups of the name below each domain that is searched
+    return own if own and resolves(f"{_SERVICE.format(own)}.") else KUBEFLOW
+
+
+def _resolves(name: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(name, _PORT, proto=socket.IPPROTO_TCP))
+    except OSError:
+        return False
+
+
+def _ui(config: Config, own: str) -> str:
+    given = config.kfp_ui_host or _variable(_UI_VARIABLE)
+    return _url(f"kfp_ui_host ({_UI_VARIABLE})", given) if given else own
+
+
+def _of_runs(config: Config) -> dict[str, Any]:
+    return {
+        "namespace": resolve_namespace(config),
+        "pipeline_root": config.kfp_pipeline_root or None,
+        "service_account": config.kfp_service_account or None,
+        "component_image": resolve_component_image(config),
+    }
 
 
 def _url(name: str, given: str) -> str:

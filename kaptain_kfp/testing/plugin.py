@@ -14,12 +14,20 @@ from .homes import end_home
 
 __all__ = ["kaptain_home"]
 
+_ELSEWHERE = (
+    "KAPTAIN_KUBE_CONTEXT",
+    "KF_PIPELINES_ENDPOINT",
+    "KF_PIPELINES_SA_TOKEN_PATH",
+    "NB_PREFIX",
+)
+"""Variables that lead to other worlds."""
+
 
 @pytest.fixture
 def kaptain_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty local world, which is also the default one for as long as the test runs."""
     home = tmp_path / "kaptain home"
-    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH", "NB_PREFIX"):
+    for name in _ELSEWHERE:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KAPTAIN_HOME", str(home))
     monkeypatch.setenv("KAPTAIN_TARGET", "local")

@@ -52,6 +52,14 @@ def test_without_a_namespace_it_is_the_one_of_the_kubeconfig(face: KubernetesFac
     assert [one["name"] for one in binding["subjects"]] == ["default-editor"]
 
 
+def test_the_context_of_the_environment_is_minded(
+    face: KubernetesFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAPTAIN_KUBE_CONTEXT", "absent")
+    for more in ((), ("-n", "team-a", "--apply")):
+        assert "no context 'absent'" in call("setup", "rbac", *more, code=1).output
+
+
 def test_a_namespace_that_is_given_needs_no_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +79,55 @@ def test_showing_the_logs_meanwhile_asks_the_server_no_more(
     with pytest.raises(RunTimeoutError):
         run.wait(HOUR, verbose=True)
     assert face.requests.count() <= 400
+
+
+class AnHourOfLog(Time):
+    """Time that passes while a log is followed; after an hour something ends what writes it."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        super().__init__()
+        self.shown = threading.Event()
+        self.ended_at: float | None = None
+        self._end = end
+        self._waiter = threading.current_thread()
+        self._unfollowed = threading.Event()
+
+    def sleep(self, seconds: float) -> None:
+        if threading.current_thread() is not self._waiter:
+            self._unfollowed.set()  # who follows logs sleeps only where there is none
+            return
+        assert self.shown.wait(PATIENCE)
+        if self.now >= HOUR and self.ended_at is None:
+            self.ended_at = self.now
+            self._end()
+            assert self._unfollowed.wait(PATIENCE)
+        super().sleep(seconds)
+
+
+def test_a_log_that_is_followed_says_when_to_look(
+    face: KfpFace, make_runner: MakeRunner, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(make_runner(), "hang")
+    eventually(lambda: "the work has begun" in list(run.logs()), "its log begins")
+    asked: list[int] = []
+
+    def end() -> None:
+        asked.append(face.requests.count())
+        run.cancel()
+
+    time = AnHourOfLog(end)
+
+    class Screen(io.StringIO):
+        def write(self, text: str) -> int:
+            time.shown.set()
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stdout", Screen())
+    face.requests.reset()
+    with pytest.raises(RunCancelledError):
+        make_runner(time).get(run.id).wait(verbose=True)
+    assert 55 <= asked[0] <= 70
+    assert time.ended_at is not None and time.now - time.ended_at <= 2
 
 
 def test_the_first_looks_are_a_second_apart(waiting: RunHandle, make_runner: MakeRunner) -> None:

@@ -38,6 +38,35 @@ def test_the_host_that_is_given_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given.schedule_url("s") == "https://given.example/pipeline/#/recurringrun/details/s"
 
 
+@pytest.mark.parametrize(
+    ("namespace", "known", "place"),
+    [
+        ("mine", ["ml-pipeline.mine.svc.cluster.local."], "mine"),
+        ("mine", [], "kubeflow"),
+        (None, [], "kubeflow"),
+    ],
+)
+def test_a_pod_has_one_in_its_own_namespace_or_in_kubeflow(
+    monkeypatch: pytest.MonkeyPatch, namespace: str | None, known: list[str], place: str
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    config = Config(None, None, namespace=namespace)
+    found = KfpSettings.of(config, resolves=known.__contains__)
+    assert found.host == f"http://ml-pipeline.{place}.svc.cluster.local:8888"
+    assert place in found.found
+
+
+def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert ".kubeflow." in settings(namespace="no-namespace-of-this-machine").host
+
+
+def test_it_says_what_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://variable.example")
+    assert settings().found == "KF_PIPELINES_ENDPOINT"
+    assert settings(kfp_host="http://h").found == "Config(kfp_host=...)"
+
+
 def test_the_user_interface_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "https://ui.example")
     assert settings(kfp_host="http://h").ui == "https://ui.example"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .cluster import KubernetesCluster
+from .service_proxy import ServiceProxy
 from .settings import Settings
 
-__all__ = ["KubernetesCluster", "Settings"]
+__all__ = ["KubernetesCluster", "ServiceProxy", "Settings"]

@@ -37,6 +37,23 @@ class Access:
     namespace: str
     found: str
 
+    def authorization(self) -> str:
+        """Returns the header that says who we are; empty where a certificate does, or nothing.
+
+        Raises:
+            ConfigurationError: It can't be read any more.
+        """
+        from kubernetes.config import ConfigException
+
+        try:
+            credential = self.configuration.get_api_key_with_prefix("authorization")
+        except (ConfigException, OSError) as error:
+            raise ConfigurationError(
+                f"The credentials from the {self.found} can't be read any more: {error}",
+                hint="See that its token file is there.",
+            ) from error
+        return str(credential or "").strip()
+
 
 def find_access(
     kubeconfig: str | Path | None = None,
@@ -63,8 +80,9 @@ def find_access(
     if there:
         return _from_kubeconfig(paths, context)
     if kubeconfig is not None or context is not None:
+        wanted = "" if context is None else f" that could have the context {context!r}"
         raise ConfigurationError(
-            f"There is no kubeconfig file {paths}.",
+            f"There is no kubeconfig file {paths}{wanted}.",
             hint="Give the path of one, or set KUBECONFIG.",
         )
     if all(os.environ.get(name) for name in _IN_CLUSTER):
@@ -77,29 +95,52 @@ def find_access(
 
 def _from_kubeconfig(paths: str, context: str | None) -> Access:
     from kubernetes.client import Configuration
-    from kubernetes.config import list_kube_config_contexts, load_kube_config
+    from kubernetes.config import load_kube_config
 
     configuration = Configuration()
-    try:
-        with _complaints() as complaints:
-            load_kube_config(paths, context, configuration)
-        contexts, current = list_kube_config_contexts(paths)
-    except Exception as error:  # the loader lets through whatever a wrong file leads to
+    with _in_words(paths):
+        contexts, current = _contexts(paths)
+    if context is not None and context not in contexts:
+        known = ", ".join(map(repr, contexts)) or "none"
         raise ConfigurationError(
-            f"The kubeconfig {paths} can't be used: {_without_values(error)}",
-            hint="See `kubectl config view`; it must have the wanted context, its cluster "
-            "and its user.",
-        ) from None
-    chosen = next((each for each in contexts if each["name"] == context), current)
-    found = f"kubeconfig {paths}, context {chosen['name']}"
+            f"The kubeconfig {paths} has no context {context!r}.",
+            hint=f"Its contexts: {known}. Give one of them as Config(kube_context=...) or "
+            "KAPTAIN_KUBE_CONTEXT.",
+        )
+    with _in_words(paths), _complaints() as complaints:
+        load_kube_config(paths, context, configuration)
+    name = current if context is None else context
+    found = f"kubeconfig {paths}, context {name}"
     if complaints and not configuration.api_key and not configuration.cert_file:
         raise ConfigurationError(
             f"The credential plugin of {found} failed: {'; '.join(complaints)}",
             hint="Run the program under `exec` in that file by hand: it must print an "
             "ExecCredential.",
         )
-    namespace = chosen["context"].get("namespace") or "default"
-    return _access(configuration, namespace, found)
+    return _access(configuration, contexts[name].get("namespace") or "default", found)
+
+
+def _contexts(paths: str) -> tuple[dict[str, Any], str]:
+    """Returns the contexts by name, and the name of the current one: empty where there is none."""
+    from kubernetes.config.kube_config import KubeConfigMerger
+
+    merged = KubeConfigMerger(paths).config.value
+    entries = [entry.value for entry in merged["contexts"]]
+    contexts = {str(entry["name"]): entry.get("context") or {} for entry in entries}
+    return contexts, str(merged.get("current-context") or "")
+
+
+@contextmanager
+def _in_words(paths: str) -> Iterator[None]:
+    """Says in words what is wrong with kubeconfig files."""
+    try:
+        yield
+    except Exception as error:  # the loader lets through whatever a wrong file leads to
+        raise ConfigurationError(
+            f"The kubeconfig {paths} can't be used: {_without_values(error)}",
+            hint="See `kubectl config view`; it must have the wanted context, its cluster "
+            "and its user.",
+        ) from None
 
 
 def _from_service_account(folder: Path) -> Access:

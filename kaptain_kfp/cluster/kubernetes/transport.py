@@ -17,7 +17,7 @@ import urllib3
 import urllib3.exceptions as network
 from urllib3.connection import HTTPConnection
 
-from kaptain_kfp.exceptions import ClusterError, ClusterUnavailableError, ConfigurationError
+from kaptain_kfp.exceptions import ClusterError, ClusterUnavailableError
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.version import __version__
 
@@ -244,20 +244,11 @@ class _Way:
         return response
 
     def _headers(self, request: Request) -> dict[str, str]:
-        from kubernetes.config import ConfigException
-
         headers = {"Accept": "application/json, */*", "User-Agent": f"kaptain-kfp/{__version__}"}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-        try:
-            credential = self.access.configuration.get_api_key_with_prefix("authorization")
-        except (ConfigException, OSError) as error:
-            raise ConfigurationError(
-                f"The credentials from the {self.access.found} can't be read any more: {error}",
-                hint="See that its token file is there.",
-            ) from error
-        if credential:
-            headers["Authorization"] = credential.strip()
+        if authorization := self.access.authorization():
+            headers["Authorization"] = authorization
         return headers
 
 

@@ -18,6 +18,7 @@ from .calls import Call, manifest_of
 from .logs import Log, log_of
 from .paths import Target, target_of, verb_of
 from .resources import Resources
+from .services import Passed, Services
 from .watches import Watch, watch_of
 from .workflows import is_workflow, workflows
 
@@ -62,18 +63,25 @@ class KubernetesApi:
         rights: Who may do what.
         installed: Which kinds there are.
         schemas: What the schemas of custom kinds say of their objects.
+        services: What is reached through the server; by default nothing.
     """
 
     def __init__(
-        self, objects: Objects, rights: Access, installed: Installed, schemas: Schemas
+        self,
+        objects: Objects,
+        rights: Access,
+        installed: Installed,
+        schemas: Schemas,
+        services: Services | None = None,
     ) -> None:
         self._objects = objects
         self._rights = rights
         self._installed = installed
         self._schemas = schemas
+        self._services = services or Services()
         self._resources = Resources(objects, schemas)
 
-    def answer(self, call: Call) -> Answer | Watch | Log:
+    def answer(self, call: Call) -> Answer | Passed | Watch | Log:
         """Answers one request, or returns what is to be watched or read for it."""
         user = self._rights.user(call.authorization)
         if user is None:
@@ -91,6 +99,8 @@ class KubernetesApi:
             return discovery.resources_of(target, kinds)
         verb = verb_of(call.method, target, call.arguments)
         refused = None if _is_review(target) else access.refused(user, verb, target)
+        if refused is None and (target.resource, target.subresource) == ("services", "proxy"):
+            return self._services.pass_on(target, call)
         return refused or self._answer_about(user, verb, target, call, kinds)
 
     def _answer_about(

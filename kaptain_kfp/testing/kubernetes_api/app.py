@@ -26,6 +26,7 @@ from .api import KubernetesApi
 from .calls import Call
 from .logs import LineTimes, Log, has_ended, read_log
 from .paths import asked
+from .services import Passed
 from .watches import EXPIRED, Listener, Watch, Watcher
 
 __all__ = ["KubernetesApp", "application"]
@@ -89,7 +90,7 @@ class KubernetesApp:
             return StreamingResponse(told, media_type="text/plain")
         return _response(answer)
 
-    def _answer(self, call: Call) -> Answer | Watch | Log:
+    def _answer(self, call: Call) -> Answer | Passed | Watch | Log:
         answer = self._api.answer(call)
         if isinstance(answer, Answer) and call.method != "GET" and answer.status < 400:
             try:
@@ -128,7 +129,7 @@ def _refusal(code: int, message: str) -> Response:
     return _response(refusal(code, message))
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: Answer | Passed) -> Response:
     response = Response(answer.content, answer.status)
     for name, value in answer.headers:
         response.headers.append(name, value)

@@ -68,7 +68,7 @@ def target_of(path: str) -> Target | None:
     # `namespaces/x` and `namespaces/x/status` speak of the namespace itself.
     if len(rest) > 2 and rest[0] == "namespaces" and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
-    if len(rest) > 3:
+    if len(rest) > 3 and (rest[0], rest[2]) != ("services", "proxy"):
         return None
     resource, name, subresource = (*rest, "", "", "")[:3]
     return Target(version, resource, namespace, name, subresource)

@@ -29,6 +29,7 @@ from ..server import HttpServer
 from .access import Access, User
 from .api import Installed, KubernetesApi
 from .app import KubernetesApp, application
+from .services import Services
 
 __all__ = ["KubernetesFace", "serve_kubernetes"]
 
@@ -47,6 +48,7 @@ class KubernetesFace:
         requests: How often it was asked what.
         access: Who may do what.
         installed: Which kinds there are.
+        services: What is reached through it, by its proxy.
         kubeconfig: A file with which clients find it, with the first of the tokens.
     """
 
@@ -59,6 +61,7 @@ class KubernetesFace:
         requests: Requests,
         access: Access,
         installed: Installed,
+        services: Services,
         token: str | None = None,
     ) -> None:
         self.home = home
@@ -66,6 +69,7 @@ class KubernetesFace:
         self.requests = requests
         self.access = access
         self.installed = installed
+        self.services = services
         self._server = server
         self._written: list[Path] = []
         self.kubeconfig = self.kubeconfig_of(token)
@@ -155,8 +159,8 @@ def serve_kubernetes(
     if not operators:
         settings[CONTROLLERS_VARIABLE] = ",".join(_WITHOUT_OPERATORS)
     access, installed = Access(tokens), Installed(without)
-    faults, requests = Faults(), Requests()
-    api = KubernetesApi(objects, access, installed, schemas)
+    faults, requests, services = Faults(), Requests(), Services()
+    api = KubernetesApi(objects, access, installed, schemas, services)
     app = KubernetesApp(place, api, objects, settings, bookmark_seconds)
     for name in namespaces:
         _make_namespace(objects, name)
@@ -171,6 +175,7 @@ def serve_kubernetes(
                 requests=requests,
                 access=access,
                 installed=installed,
+                services=services,
                 token=next(iter(tokens or ()), None),
             )
             try:

@@ -57,8 +57,17 @@ def test_another_context(kubeconfig: Callable[..., Path]) -> None:
     access = find_access(path, "other")
     assert (access.namespace, access.found) == ("theirs", f"kubeconfig {path}, context other")
     assert find_access(path).namespace == "default"
-    with pytest.raises(ConfigurationError, match="absent"):
+    with pytest.raises(ConfigurationError, match="has no context 'absent'") as caught:
         find_access(path, "absent")
+    for word in (str(path), "'dev', 'other'", "kube_context", "KAPTAIN_KUBE_CONTEXT"):
+        assert word in str(caught.value)
+
+
+def test_a_context_of_a_file_without_a_current_one(kubeconfig: Callable[..., Path]) -> None:
+    path = kubeconfig("http://one:1", **{"current-context": ""}, context={"namespace": "mine"})
+    assert find_access(path, "dev").namespace == "mine"
+    with pytest.raises(ConfigurationError, match=f"{path} can't be used"):
+        find_access(path)
 
 
 def test_where_it_is_looked_for(
@@ -103,7 +112,7 @@ def test_no_way_at_all(tmp_path: Path) -> None:
         find_access()
     with pytest.raises(ConfigurationError, match="no kubeconfig file"):
         find_access(tmp_path / "absent")
-    with pytest.raises(ConfigurationError, match="no kubeconfig file"):
+    with pytest.raises(ConfigurationError, match=r"no kubeconfig file .*the context 'dev'"):
         find_access(context="dev")
 
 

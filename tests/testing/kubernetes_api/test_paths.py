@@ -22,6 +22,10 @@ from kaptain_kfp.testing.requests import Asked
             "/apis/kubeflow.org/v1/namespaces/x/tfjobs/t",
             Target("kubeflow.org/v1", "tfjobs", "x", "t", ""),
         ),
+        (
+            "/api/v1/namespaces/x/services/s:http/proxy/apis/v2beta1/runs/r:terminate",
+            Target("v1", "services", "x", "s:http", "proxy"),
+        ),
         ("/apis/batch", None),
         ("/api", None),
         ("/", None),
