@@ -266,6 +266,6 @@ def test_where_nothing_is_configured(
     monkeypatch.setenv("KAPTAIN_TARGET", "kubeflow")
     monkeypatch.setenv("HOME", str(tmp_path))
     said = call("runs", "list", code=1).stderr
-    assert "Kubeflow Pipelines" in said and "KF_PIPELINES_ENDPOINT" in said
+    assert "No Kubernetes cluster is configured" in said and "target='local'" in said
     here = call("--home", str(kaptain_home), "runs", "list").stdout
     assert here == "There are no runs.\n"
