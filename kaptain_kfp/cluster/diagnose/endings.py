@@ -87,8 +87,9 @@ def ending_of(pod: Manifest, who: str, main: str, facts: Mapping[str, Any]) -> K
         return _evicted(pod, who, facts)
     if status.get("reason") == "DeadlineExceeded":
         limit = (pod.get("spec") or {}).get("activeDeadlineSeconds")
+        most = "its pod may" if limit is None else f"the {limit} s that its pod may"
         return WorkloadTimeoutError(
-            f"{who} ran longer than the {limit} s that its pod may and was ended.",
+            f"{who} ran longer than {most} and was ended.",
             reason="DeadlineExceeded",
             hint="Give more time with timeout=, or make the script faster.",
             **facts,

@@ -125,6 +125,12 @@ def test_other_words_of_killing_say_nothing(line: str) -> None:
             "60 s",
         ),
         (
+            {"reason": "DeadlineExceeded"},
+            WorkloadTimeoutError,
+            "DeadlineExceeded",
+            "Job/j ran longer than its pod may and was ended.",
+        ),
+        (
             {"reason": "OutOfcpu", "message": "Pod was rejected: Node didn't have enough cpu"},
             WorkloadDisruptedError,
             "OutOfcpu",
