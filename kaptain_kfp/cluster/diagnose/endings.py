@@ -32,7 +32,7 @@ from .pods import (
 )
 from .verdicts import condition
 
-__all__ = ["container_error", "ending_of", "subject_of"]
+__all__ = ["container_error", "disruption", "ending_of", "subject_of"]
 
 _SIGNAL_BASE = 128
 _SIGNAL_HINTS: dict[int, str] = {
@@ -97,7 +97,7 @@ def ending_of(pod: Manifest, who: str, main: str, facts: Mapping[str, Any]) -> K
     if ended is not None and ended[1].get("reason") == "ContainerStatusUnknown":
         return _vanished(pod, who, ended[1], facts)
     if condition(pod, "DisruptionTarget").get("status") == "True":
-        return _disrupted(pod, who, facts)
+        return disruption(pod, who, facts)
     if ended_by_deletion(pod, main):
         return WorkloadLostError(
             f"{who} lost its pod {name_of(pod)}: somebody deleted it while it ran.",
@@ -223,7 +223,14 @@ def _vanished(
     )
 
 
-def _disrupted(pod: Manifest, who: str, facts: Mapping[str, Any]) -> WorkloadDisruptedError:
+def disruption(pod: Manifest, who: str, facts: Mapping[str, Any]) -> WorkloadDisruptedError:
+    """Returns why a pod had to go, though nothing was wrong with it.
+
+    Args:
+        pod: One with the condition DisruptionTarget.
+        who: How to name what had to go.
+        facts: `resource` and `log_tail` of the error.
+    """
     told = condition(pod, "DisruptionTarget")
     reason, message = str(told.get("reason", "")), told.get("message")
     what = _DISRUPTIONS.get(reason, "was disrupted")
