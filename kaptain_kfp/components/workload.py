@@ -12,6 +12,7 @@ from kaptain_kfp.cluster.diagnose import (
     GracePeriods,
     Lookout,
     Phase,
+    Roll,
     Verdict,
     chief_of,
     culprit,
@@ -107,10 +108,11 @@ def run_to_end(
     """
     cluster = step.cluster
     step.on_cancel(lambda: cluster.delete(ref))
-    relay = LogRelay(cluster, before)
+    relay, roll = LogRelay(cluster, before), Roll()
     lookout = Lookout(policy.timeout_seconds, GracePeriods(policy.pending_seconds))
 
     def over(workload: Manifest, pods: Sequence[Manifest]) -> bool:
+        roll.call(pods)
         if verdict_of(workload).phase is not Phase.ACTIVE:
             return True
         relay.follow(chief_of(pods))
@@ -118,20 +120,20 @@ def run_to_end(
         return False
 
     try:
-        workload, pods = cluster.attend(ref, over)
+        workload, _ = cluster.attend(ref, over)
     except ObjectNotFoundError as error:
         raise _deleted(ref, relay) from error
     except ENDED:
         # whatever else is raised: the work goes on unseen, and the next try of the step finds it
         clear_away(lambda: cluster.delete(ref), str(ref))
         raise
-    pods = _ended_pods(cluster, ref, pods)
-    left = [str(pod["metadata"]["name"]) for pod in pods if not is_over(pod)]
+    _await_pods(cluster, ref, roll)
+    left = [str(pod["metadata"]["name"]) for pod in roll.there if not is_over(pod)]
     if left:
         print(f"warning: {ref} is over, but {', '.join(left)} runs on; delete {ref} to end that.")
-    relay.follow(chief_of(pods))
+    relay.follow(chief_of(roll.there))
     relay.finish()
-    failed = _error_of(cluster, workload, pods, relay)
+    failed = _error_of(cluster, workload, roll.pods, relay)
     if policy.force_cleanup:
         clear_away(lambda: cluster.delete(ref), str(ref))
     if failed is not None:
@@ -180,23 +182,18 @@ def _look(
         raise seen.error
 
 
-def _ended_pods(
-    cluster: Cluster, ref: ResourceRef, pods: Sequence[Manifest]
-) -> Sequence[Manifest]:
-    """Returns the pods once none runs any more: a workload's end comes before that of all pods.
+def _await_pods(cluster: Cluster, ref: ResourceRef, roll: Roll) -> None:
+    """Waits until no pod runs any more: a workload's end comes before that of all pods.
 
-    Those that don't end in time, or whose workload is gone by then, are returned as seen last.
+    Not for those that don't end in time, nor where the workload is gone by then.
     """
-    seen = pods
 
-    def over(_: Manifest, now: Sequence[Manifest]) -> bool:
-        nonlocal seen
-        seen = now
-        return all(is_over(pod) for pod in now)
+    def over(_: Manifest, pods: Sequence[Manifest]) -> bool:
+        roll.call(pods)
+        return all(is_over(pod) for pod in pods)
 
     with suppress(TimeoutError, ObjectNotFoundError):
         cluster.attend(ref, over, _ENDING_SECONDS)
-    return seen
 
 
 def _error_of(
