@@ -14,12 +14,21 @@ import pytest
 from kaptain_kfp.cluster.base import ResourceRef
 from kaptain_kfp.cluster.kubernetes import KubernetesCluster, Settings
 from kaptain_kfp.components.workload import find_or_make, run_to_end
-from kaptain_kfp.exceptions import ClusterUnavailableError, ScriptFailedError, WorkloadLostError
+from kaptain_kfp.exceptions import (
+    ClusterUnavailableError,
+    ObjectNotFoundError,
+    ScriptFailedError,
+    WorkloadEvictedError,
+    WorkloadLostError,
+)
+from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID, labels_for
 from kaptain_kfp.specs import PolicySpec
+from kaptain_kfp.testing import podscripts
 from kaptain_kfp.testing.faults import Fault
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace, serve_kubernetes
+from kaptain_kfp.testing.scripted_kubelet import ScriptedKubelet
 from kaptain_kfp.testing.waiting import PATIENCE, eventually
 
 POLICY = PolicySpec(timeout_seconds=300)
@@ -164,6 +173,22 @@ def test_a_server_that_restarts_and_cuts_is_not_noticed(
         finished = run_to_end(step(cluster), ref, POLICY)
         disturbing.result()
     assert finished.log_tail == "before gate-1\nbefore gate-2\nbefore gate-3\nend"
+
+
+def test_a_job_that_is_evicted_again_and_again(kaptain_home: Path) -> None:
+    rules = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
+    made = job("true")(0)
+    manifest = {**made, "spec": {**made["spec"], "podFailurePolicy": {"rules": rules}}}
+    with (
+        serve_kubernetes(kaptain_home, kubelet=False) as face,
+        ScriptedKubelet(Home(kaptain_home), podscripts.evicted()),
+    ):
+        cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
+        ref = find_or_make(cluster, lambda _: manifest)
+        with pytest.raises(WorkloadEvictedError, match=r"ephemeral-storage.* \d+ pods in a row"):
+            run_to_end(step(cluster), ref, POLICY)
+        with pytest.raises(ObjectNotFoundError):
+            cluster.get(ref)
 
 
 def test_a_workload_that_somebody_deletes(face: KubernetesFace) -> None:

@@ -21,10 +21,12 @@ __all__ = [
     "ended_badly",
     "ended_by_deletion",
     "failed_container",
+    "finished_at",
     "is_leaving",
     "is_over",
     "is_replica",
     "labels_of",
+    "moment",
     "name_of",
     "phase_of",
     "place_of",
@@ -147,7 +149,7 @@ def culprit(pods: Sequence[Manifest], main: str = "") -> Manifest | None:
     bad = [pod for pod in pods if ended_badly(pod)]
     by_itself = [pod for pod in bad if taken_away(pod) or not ended_by_deletion(pod, main)]
     first_or_last = min if any(is_replica(pod) for pod in bad) else max
-    return first_or_last(by_itself or bad, key=lambda pod: _finished_at(pod, main), default=None)
+    return first_or_last(by_itself or bad, key=lambda pod: finished_at(pod, main), default=None)
 
 
 def spoiler(pods: Sequence[Manifest], main: str = "") -> Manifest | None:
@@ -165,17 +167,17 @@ def spoiler(pods: Sequence[Manifest], main: str = "") -> Manifest | None:
     failed = culprit(by_itself, main)
     if failed is None or not is_replica(failed):
         return None
-    return None if done and _finished_at(failed, main) > done else failed
+    return None if done and finished_at(failed, main) > done else failed
 
 
 def ended_by_deletion(pod: Manifest, main: str = "") -> bool:
     """Returns whether a pod ended because somebody deleted it."""
-    metadata, finished = pod["metadata"], _finished_at(pod, main)
+    metadata, finished = pod["metadata"], finished_at(pod, main)
     if "deletionTimestamp" not in metadata or not finished:
         return False
     # the moment by which it has to be gone, so the grace period after it was asked to go
     grace = timedelta(seconds=float(metadata.get("deletionGracePeriodSeconds") or 0))
-    return _moment(finished) >= _moment(metadata["deletionTimestamp"]) - grace
+    return moment(finished) >= moment(metadata["deletionTimestamp"]) - grace
 
 
 def _chief_done_at(pods: Sequence[Manifest]) -> str:
@@ -187,6 +189,20 @@ def _chief_done_at(pods: Sequence[Manifest]) -> str:
         for container in containers_of(pod)
     ]
     return max(moments, default="")
+
+
+def finished_at(pod: Manifest, main: str) -> str:
+    """Returns when it ended badly, or had to go; empty where it doesn't say."""
+    failed = failed_container(pod, main) or failed_container(pod, main, init=True)
+    if failed is not None and failed[1].get("finishedAt"):
+        return str(failed[1]["finishedAt"])
+    # evicted pods may have no containers
+    return str(condition(pod, "DisruptionTarget").get("lastTransitionTime") or "")
+
+
+def moment(text: str) -> datetime:
+    """Returns the moment that a pod tells of."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def _failed(pod: Manifest) -> bool:
@@ -204,15 +220,3 @@ def _completion_index(pod: Manifest) -> str | None:
     annotations = pod["metadata"].get("annotations") or {}  # older clusters know no such label
     index: str | None = labels_of(pod).get(_INDEX) or annotations.get(_INDEX)
     return index
-
-
-def _finished_at(pod: Manifest, main: str) -> str:
-    failed = failed_container(pod, main) or failed_container(pod, main, init=True)
-    if failed is not None and failed[1].get("finishedAt"):
-        return str(failed[1]["finishedAt"])
-    # evicted pods may have no containers
-    return str(condition(pod, "DisruptionTarget").get("lastTransitionTime") or "")
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

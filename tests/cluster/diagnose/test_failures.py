@@ -196,6 +196,23 @@ def test_an_init_container_that_failed() -> None:
     assert error.resource == "Pod/j-worker-0"
 
 
+@pytest.mark.parametrize(
+    ("facts", "kind"),
+    [
+        ({"reason": "Evicted"}, WorkloadEvictedError),
+        ({"given": [disrupted("PreemptionByScheduler")]}, WorkloadDisruptedError),
+        ({"metadata": {"deletionTimestamp": at(9)}}, WorkloadLostError),
+        ({"reason": "DeadlineExceeded"}, WorkloadTimeoutError),
+    ],
+)
+def test_an_init_container_that_had_to_end_is_not_to_blame(
+    facts: dict[str, Any], kind: type[KaptainError]
+) -> None:
+    init = [container("prepare", terminated=ended(137, 10))]
+    told = pod(container(waiting={"reason": "PodInitializing"}), init=init, phase="Failed", **facts)
+    assert type(failure(job(), FAILED, [told], "", "")) is kind
+
+
 def test_the_replica_that_failed_first_is_named() -> None:
     pods = [
         replica("Master", 0, container("pytorch", terminated=ended(1, 20)), phase="Failed"),
