@@ -42,6 +42,7 @@ ENDED = (WorkloadFailedError, WorkloadDeploymentError)
 """What `run_to_end` raises once the work is over; after any other error it goes on."""
 
 _ATTEMPTS = 100
+_DELETION_SECONDS = 120.0
 _ENDING_SECONDS = 60.0
 _TAIL_LINES = 50
 
@@ -65,29 +66,37 @@ def find_or_make(
     cluster: Cluster,
     manifest_of: Callable[[int], Mapping[str, Any]],
     discard: Callable[[], None] = lambda: None,
+    *,
+    deletion_seconds: float = _DELETION_SECONDS,
 ) -> ResourceRef:
     """Adopts the workload that an earlier try of this step started, or starts one.
 
-    One that failed is left as it is: then it is the next attempt's turn.
+    One that failed is left as it is, and so is one whose deletion hangs, as after a run that was
+    cancelled: then it is the next attempt's turn.
 
     Args:
         cluster: Where it runs.
         manifest_of: Attempt (0, 1, …) → manifest, with a name that is the same at every try.
         discard: Removes what failed attempts left; called before a further one is started, never
             where one is adopted: what is there then is its own.
+        deletion_seconds: How long to wait until one that is being deleted is gone.
     """
     for attempt in range(_ATTEMPTS):
         manifest = manifest_of(attempt)
         ref = ResourceRef.of(manifest)
         try:
             there = cluster.get(ref)
+            if verdict_of(there).phase is Phase.FAILED:
+                continue
+            if "deletionTimestamp" in there["metadata"]:
+                _await_deletion(cluster, ResourceRef.of(there), deletion_seconds)
+                continue
         except ObjectNotFoundError:
             if attempt:
                 discard()
             return cluster.apply(manifest)
-        if verdict_of(there).phase is not Phase.FAILED:
-            print(f"{ref} was started before; going on with it.", flush=True)
-            return cluster.apply(manifest)
+        print(f"{ref} was started before; going on with it.", flush=True)
+        return cluster.apply(manifest)
     raise WorkloadLostError(f"{ref} failed {_ATTEMPTS} times.", resource=str(ref))
 
 
@@ -152,6 +161,19 @@ def clear_away(remove: Callable[[], object], what: str) -> None:
         remove()
     except KaptainError as error:
         print(f"warning: {what} couldn't be removed and is left: {error.message}", flush=True)
+
+
+def _await_deletion(cluster: Cluster, ref: ResourceRef, seconds: float) -> None:
+    """Waits until a workload is gone, or for as long as is sensible.
+
+    Raises:
+        ObjectNotFoundError: It is gone.
+    """
+    print(f"{ref} is being deleted; waiting until it is gone.", flush=True)
+    try:
+        cluster.wait(ref, lambda _: False, seconds)
+    except TimeoutError:
+        print(f"{ref} is still there; it is left to itself.", flush=True)
 
 
 def _look(

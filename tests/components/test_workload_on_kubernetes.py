@@ -124,6 +124,47 @@ def test_a_failure_and_the_next_attempt(face: KubernetesFace) -> None:
     assert find_or_make(cluster, manifest_of).name == "j-1"
 
 
+def deleted_slowly(cluster: KubernetesCluster) -> tuple[ResourceRef, Callable[[], object]]:
+    """Returns the first attempt of a job, which is being deleted, and what lets go of it."""
+    made = job("sleep 1000")(0)
+    slow = {**made["metadata"], "finalizers": ["example.com/slow"]}
+    ref = find_or_make(cluster, lambda _: {**made, "metadata": slow})
+    cluster.delete(ref)
+    return ref, lambda: cluster.patch(ref, {"metadata": {"finalizers": None}})
+
+
+def test_a_workload_that_is_being_deleted_is_made_anew_once_it_is_gone(
+    face: KubernetesFace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
+    ref, let_go = deleted_slowly(cluster)
+    with ThreadPoolExecutor() as beside:
+        finding = beside.submit(find_or_make, cluster, job("true"))
+        try:
+            eventually(lambda: face.faults.streams(WATCH), "its end is waited for")
+        finally:
+            let_go()
+        found = finding.result()
+    assert found.name == ref.name and found.uid != ref.uid
+    assert "Job/j-0 is being deleted; waiting until it is gone." in capsys.readouterr().out
+    assert run_to_end(step(cluster), found, POLICY).resource == "Job/j-0"
+
+
+def test_a_workload_whose_deletion_hangs_is_left_to_itself(
+    face: KubernetesFace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
+    ref, let_go = deleted_slowly(cluster)
+    discarded: list[bool] = []
+    found = find_or_make(
+        cluster, job("true"), lambda: discarded.append(True), deletion_seconds=0.2
+    )
+    assert found.name == "j-1" and discarded == [True]
+    assert "Job/j-0 is still there; it is left to itself." in capsys.readouterr().out
+    assert cluster.get(ref)["metadata"]["deletionTimestamp"]
+    let_go()
+
+
 @pytest.mark.parametrize("script", ["echo well", "exit 7"])
 def test_a_clean_up_that_fails_changes_no_result(
     face: KubernetesFace, capsys: pytest.CaptureFixture[str], script: str
