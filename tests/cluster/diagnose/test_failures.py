@@ -147,6 +147,12 @@ def test_other_words_of_killing_say_nothing(line: str) -> None:
             "asks for more than its node has",
         ),
         (
+            {"reason": "Terminated", "given": [disrupted("TerminationByKubelet")]},
+            WorkloadDisruptedError,
+            "TerminationByKubelet",
+            "ended by its node, as when that is shut down",
+        ),
+        (
             {"reason": "Terminated", "message": "Pod was terminated in response to imminent node…"},
             WorkloadDisruptedError,
             "Terminated",
