@@ -69,19 +69,33 @@ def job(script: str) -> Callable[[int], dict[str, Any]]:
     return manifest
 
 
+def pytorch_job(script: str, workers: int = 1) -> dict[str, Any]:
+    spec = {"restartPolicy": "Never", "containers": [container("pytorch", script)]}
+    replica = {"replicas": 1, "restartPolicy": "Never", "template": {"spec": spec}}
+    replicas = {"Master": replica, "Worker": {**replica, "replicas": workers}}
+    return {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "metadata": metadata("p"),
+        "spec": {"pytorchReplicaSpecs": replicas},
+    }
+
+
 def step(cluster: KubernetesCluster) -> Any:
     return SimpleNamespace(cluster=cluster, on_cancel=lambda undo: None)
+
+
+def hurried(seconds: float) -> Settings:
+    """Returns the usual waiting, so much faster that an hour of it takes a few seconds."""
+    usual, scale = Settings(), seconds / HOUR
+    return Settings(window=usual.window * scale, log_silence=usual.log_silence * scale)
 
 
 def test_an_hour_of_waiting_costs_twenty_requests(
     face: KubernetesFace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    usual = Settings()
     seconds = 6.0
-    # the same hour, only faster
-    scale = seconds / HOUR
-    settings = Settings(window=usual.window * scale, log_silence=usual.log_silence * scale)
-    cluster = KubernetesCluster(kubeconfig=face.kubeconfig, settings=settings)
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig, settings=hurried(seconds))
     face.requests.reset()
     begun = time.monotonic()
     ref = find_or_make(cluster, job(f"echo begin; sleep {seconds:g}; echo end"))
@@ -94,19 +108,54 @@ def test_an_hour_of_waiting_costs_twenty_requests(
     assert sum(counts.values()) <= 20 * hours, counts
 
 
+def test_an_hour_of_replicas_that_print_and_change_costs_no_more(
+    face: KubernetesFace, tmp_path: Path
+) -> None:
+    seconds, workers = 6.0, 3
+    cluster = KubernetesCluster(kubeconfig=face.kubeconfig, settings=hurried(seconds))
+    objects, go = Objects(face.home), tmp_path / "go"
+    script = f"until [ -e '{go}' ]; do echo loss=0.5; sleep 0.1; done; echo end of $RANK"
+    face.requests.reset()
+    begun = time.monotonic()
+    ref = find_or_make(cluster, lambda _: pytorch_job(script, workers=workers))
+
+    def pods() -> list[dict[str, Any]]:
+        found = objects.list("Pod").items
+        return [pod for pod in found if (pod.get("status") or {}).get("phase") == "Running"]
+
+    def change() -> int:
+        """Changes all statuses once a minute of that hour."""
+        beats = 0
+        try:
+            eventually(lambda: len(pods()) == 1 + workers, "all replicas run")
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                beats += 1
+                beat = {"status": {"message": f"beat {beats}"}}
+                objects.patch("PyTorchJob", ref.name, ref.namespace, beat, status=True)
+                for pod in pods():
+                    name = pod["metadata"]["name"]
+                    objects.patch("Pod", name, ref.namespace, beat, status=True)
+                time.sleep(seconds / 60)
+        finally:
+            go.touch()
+        return beats
+
+    with ThreadPoolExecutor() as beside:
+        changing = beside.submit(change)
+        finished = run_to_end(step(cluster), ref, POLICY)
+        assert changing.result() >= 10
+    hours = (time.monotonic() - begun) / seconds
+    assert finished.log_tail.endswith("loss=0.5\nend of 0") and len(finished.printed) >= 10
+    counts = face.requests.by_kind()
+    assert sum(counts.values()) <= 20 * hours, counts
+
+
 def test_replicas_and_their_pods(face: KubernetesFace, tmp_path: Path) -> None:
     cluster = KubernetesCluster(kubeconfig=face.kubeconfig)
     go = tmp_path / "go"
     script = f"until [ -e '{go}' ]; do sleep 0.05; done; echo rank $RANK"
-    spec = {"restartPolicy": "Never", "containers": [container("pytorch", script)]}
-    replica = {"replicas": 1, "restartPolicy": "Never", "template": {"spec": spec}}
-    manifest = {
-        "apiVersion": "kubeflow.org/v1",
-        "kind": "PyTorchJob",
-        "metadata": metadata("p"),
-        "spec": {"pytorchReplicaSpecs": {"Master": replica, "Worker": replica}},
-    }
-    ref = cluster.apply(manifest)
+    ref = cluster.apply(pytorch_job(script))
     _, pods = cluster.attend(ref, lambda found, pods: len(pods) == 2, PATIENCE)
     assert [pod["metadata"]["name"] for pod in pods] == ["p-master-0", "p-worker-0"]
     assert len(cluster.pods(ref)) == 2
