@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from kaptain_kfp.exceptions import ForeignObjectError, ObjectNotFoundError
+from kaptain_kfp.exceptions import ForeignObjectError, ObjectExistsError, ObjectNotFoundError
 from kaptain_kfp.manifests.names import (
     ANNOTATION_MODEL_ID,
     ANNOTATION_SPEC_HASH,
@@ -16,7 +16,7 @@ from kaptain_kfp.manifests.names import (
 
 from .base import Manifest, ResourceRef
 
-__all__ = ["check_ours", "stamped", "the_very"]
+__all__ = ["check_ours", "check_stays", "stamped", "the_very"]
 
 _HASH_LENGTH = 16
 
@@ -54,6 +54,23 @@ def check_ours(there: Manifest, wanted: Manifest) -> None:
         resource=resource,
         reason="AlreadyExists",
         hint="Rename the model, or remove that object if nobody needs it.",
+    )
+
+
+def check_stays(there: Manifest) -> None:
+    """Refuses to adopt what is being deleted: whatever relied on it would lose it.
+
+    Raises:
+        ObjectExistsError: It is.
+    """
+    if "deletionTimestamp" not in there["metadata"]:
+        return
+    resource = f"{there['kind']}/{there['metadata']['name']}"
+    raise ObjectExistsError(
+        f"{resource} is being deleted, and keeps its name until it is gone.",
+        resource=resource,
+        reason="AlreadyExists",
+        hint="Wait until it is gone; where it stays, see the finalizers in its metadata.",
     )
 
 

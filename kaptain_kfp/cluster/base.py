@@ -109,6 +109,7 @@ class Cluster(ABC):
         Raises:
             ForeignObjectError: The name is taken by an object that is not ours, or that stands for
                 another model.
+            ObjectExistsError: The object of that name is being deleted.
             ObjectInvalidError: The cluster refuses the manifest.
         """
 

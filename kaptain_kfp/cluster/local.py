@@ -17,7 +17,7 @@ from kaptain_kfp.local.home import Home
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.local.training import TRAINING_FIELDS
 
-from .adoption import check_ours, stamped, the_very
+from .adoption import check_ours, check_stays, stamped, the_very
 from .base import Cluster, Event, Manifest, Propagation, ResourceRef, Sight
 from .events import event_of, in_order
 
@@ -61,6 +61,7 @@ class LocalCluster(Cluster):
                 manifest["kind"], metadata["name"], metadata.get("namespace", self._namespace)
             )
             check_ours(there, manifest)
+            check_stays(there)
             created = there
         ensure_supervisor(self._home)
         return ResourceRef.of(created)

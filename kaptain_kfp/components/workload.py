@@ -12,6 +12,7 @@ from kaptain_kfp.cluster.diagnose import (
     GracePeriods,
     Lookout,
     Phase,
+    Roll,
     Verdict,
     chief_of,
     culprit,
@@ -41,6 +42,7 @@ ENDED = (WorkloadFailedError, WorkloadDeploymentError)
 """What `run_to_end` raises once the work is over; after any other error it goes on."""
 
 _ATTEMPTS = 100
+_DELETION_SECONDS = 120.0
 _ENDING_SECONDS = 60.0
 _TAIL_LINES = 50
 
@@ -64,29 +66,37 @@ def find_or_make(
     cluster: Cluster,
     manifest_of: Callable[[int], Mapping[str, Any]],
     discard: Callable[[], None] = lambda: None,
+    *,
+    deletion_seconds: float = _DELETION_SECONDS,
 ) -> ResourceRef:
     """Adopts the workload that an earlier try of this step started, or starts one.
 
-    One that failed is left as it is: then it is the next attempt's turn.
+    One that failed is left as it is, and so is one whose deletion hangs, as after a run that was
+    cancelled: then it is the next attempt's turn.
 
     Args:
         cluster: Where it runs.
         manifest_of: Attempt (0, 1, …) → manifest, with a name that is the same at every try.
         discard: Removes what failed attempts left; called before a further one is started, never
             where one is adopted: what is there then is its own.
+        deletion_seconds: How long to wait until one that is being deleted is gone.
     """
     for attempt in range(_ATTEMPTS):
         manifest = manifest_of(attempt)
         ref = ResourceRef.of(manifest)
         try:
             there = cluster.get(ref)
+            if verdict_of(there).phase is Phase.FAILED:
+                continue
+            if "deletionTimestamp" in there["metadata"]:
+                _await_deletion(cluster, ResourceRef.of(there), deletion_seconds)
+                continue
         except ObjectNotFoundError:
             if attempt:
                 discard()
             return cluster.apply(manifest)
-        if verdict_of(there).phase is not Phase.FAILED:
-            print(f"{ref} was started before; going on with it.", flush=True)
-            return cluster.apply(manifest)
+        print(f"{ref} was started before; going on with it.", flush=True)
+        return cluster.apply(manifest)
     raise WorkloadLostError(f"{ref} failed {_ATTEMPTS} times.", resource=str(ref))
 
 
@@ -107,10 +117,11 @@ def run_to_end(
     """
     cluster = step.cluster
     step.on_cancel(lambda: cluster.delete(ref))
-    relay = LogRelay(cluster, before)
+    relay, roll = LogRelay(cluster, before), Roll()
     lookout = Lookout(policy.timeout_seconds, GracePeriods(policy.pending_seconds))
 
     def over(workload: Manifest, pods: Sequence[Manifest]) -> bool:
+        roll.call(pods)
         if verdict_of(workload).phase is not Phase.ACTIVE:
             return True
         relay.follow(chief_of(pods))
@@ -118,20 +129,20 @@ def run_to_end(
         return False
 
     try:
-        workload, pods = cluster.attend(ref, over)
+        workload, _ = cluster.attend(ref, over)
     except ObjectNotFoundError as error:
         raise _deleted(ref, relay) from error
     except ENDED:
         # whatever else is raised: the work goes on unseen, and the next try of the step finds it
         clear_away(lambda: cluster.delete(ref), str(ref))
         raise
-    pods = _ended_pods(cluster, ref, pods)
-    left = [str(pod["metadata"]["name"]) for pod in pods if not is_over(pod)]
+    _await_pods(cluster, ref, roll)
+    left = [str(pod["metadata"]["name"]) for pod in roll.there if not is_over(pod)]
     if left:
         print(f"warning: {ref} is over, but {', '.join(left)} runs on; delete {ref} to end that.")
-    relay.follow(chief_of(pods))
+    relay.follow(chief_of(roll.there))
     relay.finish()
-    failed = _error_of(cluster, workload, pods, relay)
+    failed = _error_of(cluster, workload, roll.pods, relay)
     if policy.force_cleanup:
         clear_away(lambda: cluster.delete(ref), str(ref))
     if failed is not None:
@@ -150,6 +161,19 @@ def clear_away(remove: Callable[[], object], what: str) -> None:
         remove()
     except KaptainError as error:
         print(f"warning: {what} couldn't be removed and is left: {error.message}", flush=True)
+
+
+def _await_deletion(cluster: Cluster, ref: ResourceRef, seconds: float) -> None:
+    """Waits until a workload is gone, or for as long as is sensible.
+
+    Raises:
+        ObjectNotFoundError: It is gone.
+    """
+    print(f"{ref} is being deleted; waiting until it is gone.", flush=True)
+    try:
+        cluster.wait(ref, lambda _: False, seconds)
+    except TimeoutError:
+        print(f"{ref} is still there; it is left to itself.", flush=True)
 
 
 def _look(
@@ -180,23 +204,18 @@ def _look(
         raise seen.error
 
 
-def _ended_pods(
-    cluster: Cluster, ref: ResourceRef, pods: Sequence[Manifest]
-) -> Sequence[Manifest]:
-    """Returns the pods once none runs any more: a workload's end comes before that of all pods.
+def _await_pods(cluster: Cluster, ref: ResourceRef, roll: Roll) -> None:
+    """Waits until no pod runs any more: a workload's end comes before that of all pods.
 
-    Those that don't end in time, or whose workload is gone by then, are returned as seen last.
+    Not for those that don't end in time, nor where the workload is gone by then.
     """
-    seen = pods
 
-    def over(_: Manifest, now: Sequence[Manifest]) -> bool:
-        nonlocal seen
-        seen = now
-        return all(is_over(pod) for pod in now)
+    def over(_: Manifest, pods: Sequence[Manifest]) -> bool:
+        roll.call(pods)
+        return all(is_over(pod) for pod in pods)
 
     with suppress(TimeoutError, ObjectNotFoundError):
         cluster.attend(ref, over, _ENDING_SECONDS)
-    return seen
 
 
 def _error_of(

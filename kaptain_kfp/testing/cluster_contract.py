@@ -110,6 +110,20 @@ class ClusterContract:
             cluster.apply(manifest)
         cluster.delete(ref)
 
+    def test_apply_never_adopts_what_is_being_deleted(self, cluster: Cluster) -> None:
+        manifest = self.job(cluster, "true", suspend=True)
+        slow = {**manifest["metadata"], "finalizers": ["example.com/slow"]}
+        ref = cluster.apply({**manifest, "metadata": slow})
+        cluster.delete(ref)
+        with pytest.raises(ObjectExistsError, match=f"{ref} is being deleted"):
+            cluster.apply(manifest)
+        cluster.patch(ref, {"metadata": {"finalizers": None}})
+        with pytest.raises(ObjectNotFoundError):
+            cluster.wait(ref, lambda found: False, PATIENCE)
+        again = cluster.apply(manifest)
+        assert again.uid != ref.uid
+        cluster.delete(again)
+
     def test_an_invalid_object_is_refused(self, cluster: Cluster) -> None:
         manifest = self.job(cluster, "true")
         bad = {**manifest, "metadata": {**manifest["metadata"], "name": "Not_A_Name"}}

@@ -56,6 +56,11 @@ __all__ = [
     "unschedulable",
 ]
 
+_VOLUME_TASKS = {
+    "FailedMount": ("MountVolume.SetUp", "kubelet"),
+    "FailedAttachVolume": ("AttachVolume.Attach", "attachdetach-controller"),
+}
+
 
 def run(log: str = "", *, pull: float = 0.0) -> Script:
     """It runs, and goes on running.
@@ -170,28 +175,37 @@ def invalid_image_name() -> Script:
     return placed().then(Step(status=waits("InvalidImageName", why), told=told))
 
 
-def config_error(why: str = 'secret "credentials" not found') -> Script:
-    """The container refers to something that isn't there: CreateContainerConfigError."""
+def config_error(
+    why: str = 'secret "credentials" not found', *, reason: str = "CreateContainerConfigError"
+) -> Script:
+    """The container can't be configured, or created or started for another reason.
+
+    Args:
+        why: What is wrong with it.
+        reason: ``CreateContainerConfigError``, ``CreateContainerError`` or ``RunContainerError``.
+    """
     told = (Told("Failed", f"Error: {why}", warning=True),)
-    status = waits("CreateContainerConfigError", why)
-    return creating().then(Step(status=status, told=told))
+    return creating().then(Step(status=waits(reason, why), told=told))
 
 
 def failed_mount(
     volume: str = "data",
     why: str = 'secret "credentials" not found',
     *,
+    reason: str = "FailedMount",
     until: float | None = None,
 ) -> Script:
-    """A volume can't be mounted, so the container is never created.
+    """A volume can't be mounted, or attached to the machine, so the container is never created.
 
     Args:
         volume: The volume.
         why: What is wrong with it.
+        reason: ``FailedMount`` or ``FailedAttachVolume``.
         until: After how many seconds it can be mounted, and the pod succeeds; None for never.
     """
-    message = f'MountVolume.SetUp failed for volume "{volume}" : {why}'
-    told = Told("FailedMount", message, warning=True)
+    task, component = _VOLUME_TASKS[reason]
+    message = f'{task} failed for volume "{volume}" : {why}'
+    told = Told(reason, message, warning=True, component=component)
     script = placed().then(Step(told=(told,)))
     if until is None:
         return script

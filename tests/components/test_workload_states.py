@@ -23,6 +23,7 @@ from kaptain_kfp.exceptions import (
     ObjectNotFoundError,
     QuotaExceededError,
     ScriptFailedError,
+    WorkloadDisruptedError,
     WorkloadLostError,
     WorkloadOutOfMemoryError,
     WorkloadTimeoutError,
@@ -107,7 +108,7 @@ class Frames(Cluster):
         return self.get(self.ref), self.pods(self.ref)
 
     def pause(self, seconds: float) -> None:
-        if self._frames[0].conditions:
+        if self._frames[0].conditions and len(self._frames) == 1:
             raise TimeoutError("nothing more happens")
         if time.monotonic() - self._began < self._frames[0].lasts:
             time.sleep(0.05)  # between two ticks
@@ -235,6 +236,35 @@ def test_evidence_that_the_operator_destroyed(follow: Callable[..., Finished]) -
     error = failed(follow, cluster)
     assert "Its pods were deleted" in error.message
     assert error.log_tail == "epoch 1\nno luck"
+
+
+def preempted(name: str) -> Manifest:
+    """Returns a pod that is asked to go."""
+    leaving = pod(name, "Running", running={})
+    told = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+    return {
+        **leaving,
+        "metadata": {**leaving["metadata"], "deletionTimestamp": moment(30)},
+        "status": {**leaving["status"], "conditions": [{**told, "lastTransitionTime": moment(0)}]},
+    }
+
+
+@pytest.mark.parametrize("noticed", [{}, {"Failed": "j-worker-0 failed"}], ids=["before", "after"])
+@pytest.mark.parametrize("stays", [True, False], ids=["the master stays", "the master goes too"])
+def test_a_replica_that_was_preempted_tells_once_it_is_gone(
+    follow: Callable[..., Finished],
+    capsys: pytest.CaptureFixture[str],
+    noticed: Mapping[str, str],
+    stays: bool,
+) -> None:
+    going = [pod("j-master-0", "Running"), preempted("j-worker-0")]
+    left = [pod("j-master-0", "Failed", 1, at=9)] if stays else []
+    over = Frame({"Failed": "j-worker-0 failed"}, left)
+    error = failed(follow, Frames("PyTorchJob", RUNNING, Frame(noticed, going), over))
+    assert type(error) is WorkloadDisruptedError and error.resource == "Pod/j-worker-0"
+    assert "make room for a pod of higher priority" in error.message
+    assert "train again" in (error.hint or "")
+    assert "runs on" not in capsys.readouterr().out
 
 
 def test_a_limit_that_the_operator_ignores_ends_the_job(follow: Callable[..., Finished]) -> None:

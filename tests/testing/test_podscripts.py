@@ -142,10 +142,28 @@ IMAGE = 'failed to pull and unpack image "r.io/m:1"'
             [*BEGUN, "Failed"],
         ),
         (
+            scripts.config_error("context deadline exceeded", reason="CreateContainerError"),
+            "CreateContainerError",
+            "context deadline exceeded",
+            [*BEGUN, "Failed"],
+        ),
+        (
+            scripts.config_error("no such program", reason="RunContainerError"),
+            "RunContainerError",
+            "no such program",
+            [*BEGUN, "Failed"],
+        ),
+        (
             scripts.failed_mount("v", 'configmap "c" not found'),
             "ContainerCreating",
             None,
             ["Scheduled", "FailedMount"],
+        ),
+        (
+            scripts.failed_mount("v", "it is elsewhere", reason="FailedAttachVolume"),
+            "ContainerCreating",
+            None,
+            ["Scheduled", "FailedAttachVolume"],
         ),
     ],
 )
@@ -165,6 +183,16 @@ def test_an_image_error_backs_off_after_a_while(tmp_path: Path) -> None:
     assert main_state(stage.play())["waiting"]["reason"] == "ErrImagePull"
     assert stage.message("Failed") == "Error: ErrImagePull"
     assert main_state(stage.play(10))["waiting"]["reason"] == "ImagePullBackOff"
+
+
+def test_a_volume_that_cannot_be_attached(tmp_path: Path) -> None:
+    stage = Stage(
+        tmp_path, scripts.failed_mount("v", "it is elsewhere", reason="FailedAttachVolume")
+    )
+    stage.play()
+    (event,) = stage.objects.list("Event", fields="reason=FailedAttachVolume").items
+    assert event["message"] == 'AttachVolume.Attach failed for volume "v" : it is elsewhere'
+    assert event["source"] == {"component": "attachdetach-controller"}
 
 
 def test_a_volume_that_comes_late(tmp_path: Path) -> None:

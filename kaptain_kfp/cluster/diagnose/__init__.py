@@ -8,6 +8,7 @@ from .failures import failure
 from .grace import GracePeriods
 from .lookout import Look, Lookout, event_subjects
 from .pods import chief_of, culprit, is_over, spoiler
+from .roll import Roll
 from .verdicts import Phase, Verdict, main_container, verdict_of
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Look",
     "Lookout",
     "Phase",
+    "Roll",
     "Verdict",
     "chief_of",
     "culprit",

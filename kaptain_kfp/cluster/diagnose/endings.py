@@ -32,7 +32,7 @@ from .pods import (
 )
 from .verdicts import condition
 
-__all__ = ["container_error", "ending_of", "subject_of"]
+__all__ = ["container_error", "disruption", "ending_of", "subject_of", "taking_of"]
 
 _SIGNAL_BASE = 128
 _SIGNAL_HINTS: dict[int, str] = {
@@ -79,24 +79,18 @@ def ending_of(pod: Manifest, who: str, main: str, facts: Mapping[str, Any]) -> K
         facts: `resource` and `log_tail` of the error.
     """
     status = status_of(pod)
-    init = failed_container(pod, main, init=True)
-    ended = failed_container(pod, main)
-    if init is not None and ended is None:
-        return _init_error(pod, *init, facts)
-    if status.get("reason") == "Evicted":
-        return _evicted(pod, who, facts)
     if status.get("reason") == "DeadlineExceeded":
         limit = (pod.get("spec") or {}).get("activeDeadlineSeconds")
+        most = "its pod may" if limit is None else f"the {limit} s that its pod may"
         return WorkloadTimeoutError(
-            f"{who} ran longer than the {limit} s that its pod may and was ended.",
+            f"{who} ran longer than {most} and was ended.",
             reason="DeadlineExceeded",
             hint="Give more time with timeout=, or make the script faster.",
             **facts,
         )
-    if ended is not None and ended[1].get("reason") == "ContainerStatusUnknown":
-        return _vanished(pod, who, ended[1], facts)
-    if condition(pod, "DisruptionTarget").get("status") == "True":
-        return _disrupted(pod, who, facts)
+    taken = taking_of(pod, who, main, facts)
+    if taken is not None:
+        return taken
     if ended_by_deletion(pod, main):
         return WorkloadLostError(
             f"{who} lost its pod {name_of(pod)}: somebody deleted it while it ran.",
@@ -104,9 +98,32 @@ def ending_of(pod: Manifest, who: str, main: str, facts: Mapping[str, Any]) -> K
             hint="Train again.",
             **facts,
         )
+    ended = failed_container(pod, main)
     if ended is not None:
         return container_error(pod, who, main, *ended, facts)
+    init = failed_container(pod, main, init=True)
+    if init is not None:
+        return _init_error(pod, *init, facts)
     return _rejected(pod, who, facts) if status.get("reason") else None
+
+
+def taking_of(pod: Manifest, who: str, main: str, facts: Mapping[str, Any]) -> KaptainError | None:
+    """Returns why the cluster took a pod away, or None where it didn't.
+
+    Args:
+        pod: The pod.
+        who: How to name what had to go.
+        main: The container that trains.
+        facts: `resource` and `log_tail` of the error.
+    """
+    if status_of(pod).get("reason") == "Evicted":
+        return _evicted(pod, who, facts)
+    ended = failed_container(pod, main)
+    if ended is not None and ended[1].get("reason") == "ContainerStatusUnknown":
+        return _vanished(pod, who, ended[1], facts)
+    if condition(pod, "DisruptionTarget").get("status") == "True":
+        return disruption(pod, who, facts)
+    return None
 
 
 def container_error(
@@ -222,7 +239,14 @@ def _vanished(
     )
 
 
-def _disrupted(pod: Manifest, who: str, facts: Mapping[str, Any]) -> WorkloadDisruptedError:
+def disruption(pod: Manifest, who: str, facts: Mapping[str, Any]) -> WorkloadDisruptedError:
+    """Returns why a pod had to go, though nothing was wrong with it.
+
+    Args:
+        pod: One with the condition DisruptionTarget.
+        who: How to name what had to go.
+        facts: `resource` and `log_tail` of the error.
+    """
     told = condition(pod, "DisruptionTarget")
     reason, message = str(told.get("reason", "")), told.get("message")
     what = _DISRUPTIONS.get(reason, "was disrupted")

@@ -30,6 +30,7 @@ GRACE_SECONDS: Mapping[str, float | None] = {
     # no node
     "Unschedulable": 600,
     "NodeLost": 600,
+    "Disrupted": 600,
     # images
     "ImageName": 0,
     "ImageNever": 0,

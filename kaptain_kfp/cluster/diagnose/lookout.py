@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from kaptain_kfp.cluster.base import Event, Manifest, ResourceRef
 from kaptain_kfp.exceptions import InitContainerError, KaptainError, WorkloadTimeoutError
 
+from .disruptions import Disruptions
 from .failures import overtime
 from .grace import GracePeriods
 from .trouble import Trouble
@@ -68,6 +69,7 @@ class Lookout:
         self._limit = limit_seconds
         self._grace = grace or GracePeriods()
         self._held: dict[str, _Held] = {}
+        self._disruptions = Disruptions()
         self._events: tuple[Event, ...] | None = None
         self._said = ""
         self._now: datetime | None = None
@@ -110,6 +112,7 @@ class Lookout:
         if verdict_of(workload).phase is not Phase.ACTIVE:
             return Look()
         self._now = now
+        taken = self._disruptions.count(workload, pods, now)
         held = [self._hold(trouble, now) for trouble in troubles(workload, pods, self._events)]
         for one in held:
             limit = self._grace.seconds(one.trouble.name)
@@ -119,8 +122,16 @@ class Lookout:
                 self._ask_at = now  # what was said then may be over by now
             else:
                 return Look(error=one.trouble.error, crashed=one.trouble.name == "Crash")
+        lost = self._disruptions.error()
+        if lost is not None:
+            return Look(error=lost)
         if overdue_seconds(workload, self._limit, now) > _OVERTIME_SECONDS:
             return Look(error=self.explained(overtime(workload, self._limit)))
+        if taken:
+            self._said = taken[-1][1].message
+            return Look(
+                line="\n".join(f"disruption {n}: {e.message.strip('. ')}" for n, e in taken)
+            )
         return Look(line=self._news(held[0], now) if held else None)
 
     def explained(self, error: KaptainError) -> KaptainError:
@@ -137,7 +148,7 @@ class Lookout:
                 found.message = f"{found.message.rstrip('.')}. In the end: {error.message}"
                 found.log_tail = found.log_tail or error.log_tail
                 return found
-        return error
+        return self._disruptions.explained(error)
 
     def _hold(self, trouble: Trouble, now: datetime) -> _Held:
         held = self._held.get(trouble.cause)

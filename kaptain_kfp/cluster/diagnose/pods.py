@@ -18,22 +18,28 @@ __all__ = [
     "chief_of",
     "containers_of",
     "culprit",
+    "ended_badly",
     "ended_by_deletion",
     "failed_container",
+    "finished_at",
     "is_leaving",
     "is_over",
     "is_replica",
     "labels_of",
+    "moment",
     "name_of",
     "phase_of",
+    "place_of",
     "spec_of_container",
     "spoiler",
     "state_of",
     "status_of",
+    "taken_away",
 ]
 
 _JOB_ROLE = "training.kubeflow.org/job-role"
 _REPLICA_TYPE = "training.kubeflow.org/replica-type"
+_REPLICA_INDEX = "training.kubeflow.org/replica-index"
 _REPLICATED_JOB = "jobset.sigs.k8s.io/replicatedjob-name"
 _INDEX = "batch.kubernetes.io/job-completion-index"
 
@@ -71,6 +77,28 @@ def is_leaving(pod: Manifest) -> bool:
 def is_replica(pod: Manifest) -> bool:
     """Returns whether it trains together with others."""
     return bool({_REPLICA_TYPE, _REPLICATED_JOB} & set(labels_of(pod)))
+
+
+def place_of(pod: Manifest) -> str:
+    """Returns what it shares with those that come in its place; replicas have one each."""
+    labels = labels_of(pod)
+    role, index = labels.get(_REPLICA_TYPE), labels.get(_REPLICA_INDEX)
+    if role is None:
+        role, index = labels.get(_REPLICATED_JOB), _completion_index(pod)
+    return "" if role is None else f"{role}-{index}"
+
+
+def taken_away(pod: Manifest) -> bool:
+    """Returns whether the cluster ends it, or did, though nothing was wrong with it."""
+    return (
+        condition(pod, "DisruptionTarget").get("status") == "True"
+        or status_of(pod).get("reason") == "Evicted"
+    )
+
+
+def ended_badly(pod: Manifest) -> bool:
+    """Returns whether it failed, or had to go."""
+    return _failed(pod) or taken_away(pod)
 
 
 def chief_of(pods: Sequence[Manifest]) -> Sequence[Manifest]:
@@ -111,17 +139,17 @@ def culprit(pods: Sequence[Manifest], main: str = "") -> Manifest | None:
     """Returns the pod that tells why a workload failed, or None where none failed.
 
     Of replicas it is the one that failed first: the others fail because it is gone. Of pods that
-    were tried one after the other it is the last. Those that ended because they were deleted tell
-    only where no other does.
+    were tried one after the other it is the last. Those that ended because somebody deleted them
+    tell only where no other does.
 
     Args:
         pods: The workload's.
         main: The container that trains.
     """
-    failed = [pod for pod in pods if phase_of(pod) == "Failed" or failed_container(pod, main)]
-    by_itself = [pod for pod in failed if not ended_by_deletion(pod, main)]
-    first_or_last = min if any(is_replica(pod) for pod in failed) else max
-    return first_or_last(by_itself or failed, key=lambda pod: _finished_at(pod, main), default=None)
+    bad = [pod for pod in pods if ended_badly(pod)]
+    by_itself = [pod for pod in bad if taken_away(pod) or not ended_by_deletion(pod, main)]
+    first_or_last = min if any(is_replica(pod) for pod in bad) else max
+    return first_or_last(by_itself or bad, key=lambda pod: finished_at(pod, main), default=None)
 
 
 def spoiler(pods: Sequence[Manifest], main: str = "") -> Manifest | None:
@@ -135,20 +163,21 @@ def spoiler(pods: Sequence[Manifest], main: str = "") -> Manifest | None:
         main: The container that trains.
     """
     done = _chief_done_at(pods)
-    failed = culprit(pods, main)
-    if failed is None or not is_replica(failed) or ended_by_deletion(failed, main):
+    by_itself = [pod for pod in pods if _failed(pod) and not ended_by_deletion(pod, main)]
+    failed = culprit(by_itself, main)
+    if failed is None or not is_replica(failed):
         return None
-    return None if done and _finished_at(failed, main) > done else failed
+    return None if done and finished_at(failed, main) > done else failed
 
 
 def ended_by_deletion(pod: Manifest, main: str = "") -> bool:
     """Returns whether a pod ended because somebody deleted it."""
-    metadata, finished = pod["metadata"], _finished_at(pod, main)
+    metadata, finished = pod["metadata"], finished_at(pod, main)
     if "deletionTimestamp" not in metadata or not finished:
         return False
     # the moment by which it has to be gone, so the grace period after it was asked to go
     grace = timedelta(seconds=float(metadata.get("deletionGracePeriodSeconds") or 0))
-    return _moment(finished) >= _moment(metadata["deletionTimestamp"]) - grace
+    return moment(finished) >= moment(metadata["deletionTimestamp"]) - grace
 
 
 def _chief_done_at(pods: Sequence[Manifest]) -> str:
@@ -162,16 +191,8 @@ def _chief_done_at(pods: Sequence[Manifest]) -> str:
     return max(moments, default="")
 
 
-def _is_chief(pod: Manifest) -> bool:
-    labels = labels_of(pod)
-    if _REPLICA_TYPE in labels:
-        return labels.get(_JOB_ROLE) == "master"
-    annotations = pod["metadata"].get("annotations") or {}  # older clusters know no such label
-    index = labels.get(_INDEX) or annotations.get(_INDEX)
-    return labels.get(_REPLICATED_JOB) == "node" and index == "0"
-
-
-def _finished_at(pod: Manifest, main: str) -> str:
+def finished_at(pod: Manifest, main: str) -> str:
+    """Returns when it ended badly, or had to go; empty where it doesn't say."""
     failed = failed_container(pod, main) or failed_container(pod, main, init=True)
     if failed is not None and failed[1].get("finishedAt"):
         return str(failed[1]["finishedAt"])
@@ -179,5 +200,23 @@ def _finished_at(pod: Manifest, main: str) -> str:
     return str(condition(pod, "DisruptionTarget").get("lastTransitionTime") or "")
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """Returns the moment that a pod tells of."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _failed(pod: Manifest) -> bool:
+    return phase_of(pod) == "Failed" or failed_container(pod, "") is not None
+
+
+def _is_chief(pod: Manifest) -> bool:
+    labels = labels_of(pod)
+    if _REPLICA_TYPE in labels:
+        return labels.get(_JOB_ROLE) == "master"
+    return labels.get(_REPLICATED_JOB) == "node" and _completion_index(pod) == "0"
+
+
+def _completion_index(pod: Manifest) -> str | None:
+    annotations = pod["metadata"].get("annotations") or {}  # older clusters know no such label
+    index: str | None = labels_of(pod).get(_INDEX) or annotations.get(_INDEX)
+    return index

@@ -17,7 +17,7 @@ from kaptain_kfp.exceptions import (
 )
 
 from .containers import container_trouble
-from .endings import ending_of, subject_of
+from .endings import disruption, ending_of, subject_of
 from .pods import (
     containers_of,
     failed_container,
@@ -66,9 +66,9 @@ def pod_troubles(
         if crashed is not None:
             yield crashed
         return
-    lost = _lost(workload, pod)
-    if lost is not None:
-        yield lost
+    taken = _taken(workload, pod)
+    if taken is not None:
+        yield taken
     if is_leaving(pod):
         return
     waiting = _unscheduled(pod, main)
@@ -137,19 +137,22 @@ def _crashed(workload: Manifest, pod: Manifest, main: str) -> Trouble | None:
     return None if error is None else Trouble("Crash", "Crash", error.message, error)
 
 
-def _lost(workload: Manifest, pod: Manifest) -> Trouble | None:
-    """Returns that a pod's node is gone, and nobody can say what the pod does."""
-    disrupted = condition(pod, "DisruptionTarget")
-    taken = is_leaving(pod) and disrupted.get("status") == "True"
-    reason = status_of(pod).get("reason")
-    if not taken and phase_of(pod) != "Unknown" and reason != "NodeLost":
+def _taken(workload: Manifest, pod: Manifest) -> Trouble | None:
+    """Returns that a pod has to go, or that nobody can say what it does, its node being lost."""
+    who, resource = subject_of(workload, pod)
+    told, reason = condition(pod, "DisruptionTarget"), status_of(pod).get("reason")
+    leaves = is_leaving(pod) and told.get("status") == "True"
+    silent = phase_of(pod) == "Unknown" or reason == "NodeLost"
+    if leaves and not silent and told.get("reason") != "DeletionByTaintManager":
+        leaving = disruption(pod, who, {"resource": resource})
+        return Trouble("NodeLost", "Disrupted", leaving.message, leaving)
+    if not leaves and not silent:
         return None
     node = (pod.get("spec") or {}).get("nodeName") or "its node"
-    who, resource = subject_of(workload, pod)
     error = WorkloadDisruptedError(
         f"{who} can't be reached: the node {node} of pod {name_of(pod)} doesn't answer.",
         resource=resource,
-        reason=str(reason or disrupted.get("reason") or "NodeLost"),
+        reason=str(reason or told.get("reason") or "NodeLost"),
         hint="It was not the script's fault: train again.",
     )
     short = f"the node {node} of pod {name_of(pod)} doesn't answer"

@@ -12,7 +12,7 @@ from typing import Any
 from kaptain_kfp.exceptions import ObjectConflictError, ObjectExistsError, ObjectNotFoundError
 from kaptain_kfp.local.kinds import kind_of
 
-from ..adoption import check_ours, stamped, the_very
+from ..adoption import check_ours, check_stays, stamped, the_very
 from ..base import Cluster, Event, Manifest, Propagation, ResourceRef, Sight
 from ..events import event_of, in_order
 from . import questions
@@ -90,6 +90,7 @@ class KubernetesCluster(Cluster):
             with suppress(ObjectNotFoundError):
                 there = self._api.get(ref)
                 check_ours(there, manifest)
+                check_stays(there)
                 return ResourceRef.of(there)
         raise lost
 

@@ -125,6 +125,12 @@ def test_other_words_of_killing_say_nothing(line: str) -> None:
             "60 s",
         ),
         (
+            {"reason": "DeadlineExceeded"},
+            WorkloadTimeoutError,
+            "DeadlineExceeded",
+            "Job/j ran longer than its pod may and was ended.",
+        ),
+        (
             {"reason": "OutOfcpu", "message": "Pod was rejected: Node didn't have enough cpu"},
             WorkloadDisruptedError,
             "OutOfcpu",
@@ -139,6 +145,12 @@ def test_other_words_of_killing_say_nothing(line: str) -> None:
             WorkloadUnschedulableError,
             "OutOfnvidia.com/gpu",
             "asks for more than its node has",
+        ),
+        (
+            {"reason": "Terminated", "given": [disrupted("TerminationByKubelet")]},
+            WorkloadDisruptedError,
+            "TerminationByKubelet",
+            "ended by its node, as when that is shut down",
         ),
         (
             {"reason": "Terminated", "message": "Pod was terminated in response to imminent node…"},
@@ -188,6 +200,23 @@ def test_an_init_container_that_failed() -> None:
     assert type(error) is InitContainerError
     assert "init-pytorch" in error.message and "master" in (error.hint or "")
     assert error.resource == "Pod/j-worker-0"
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind"),
+    [
+        ({"reason": "Evicted"}, WorkloadEvictedError),
+        ({"given": [disrupted("PreemptionByScheduler")]}, WorkloadDisruptedError),
+        ({"metadata": {"deletionTimestamp": at(9)}}, WorkloadLostError),
+        ({"reason": "DeadlineExceeded"}, WorkloadTimeoutError),
+    ],
+)
+def test_an_init_container_that_had_to_end_is_not_to_blame(
+    facts: dict[str, Any], kind: type[KaptainError]
+) -> None:
+    init = [container("prepare", terminated=ended(137, 10))]
+    told = pod(container(waiting={"reason": "PodInitializing"}), init=init, phase="Failed", **facts)
+    assert type(failure(job(), FAILED, [told], "", "")) is kind
 
 
 def test_the_replica_that_failed_first_is_named() -> None:

@@ -10,6 +10,7 @@ from kaptain_kfp.cluster.diagnose.pods import (
     ended_by_deletion,
     failed_container,
     name_of,
+    place_of,
     spoiler,
 )
 
@@ -71,6 +72,36 @@ def test_what_happens_to_workers_after_the_master_spoils_nothing() -> None:
     assert spoiler([master, over("Worker", 0, 1, 21)], "pytorch") is None
     assert spoiler([master, deleted(20, 20)], "pytorch") is None
     assert spoiler([master, over("Worker", 0, 0, 10)], "pytorch") is None
+
+
+def preempted(asked: float) -> dict[str, Any]:
+    """Returns a worker that has to go, and that nobody saw end."""
+    metadata = {"deletionTimestamp": at(asked + 30), "deletionGracePeriodSeconds": 30}
+    told = {"type": "DisruptionTarget", "lastTransitionTime": at(asked)}
+    return replica("Worker", 6, phase="Running", metadata=metadata, given=[told])
+
+
+def test_a_replica_that_was_taken_away_tells_for_those_that_fail_without_it() -> None:
+    taken, failed = preempted(5), over("Master", 0, 1, 10)
+    assert culprit([failed, taken]) is taken
+    assert culprit([failed, preempted(15)]) is failed
+    drained = {**deleted(10, 5), "status": {**deleted(10, 5)["status"], **taken["status"]}}
+    assert culprit([drained, over("Worker", 0, 1, 20)]) is drained
+
+
+def test_a_replica_that_was_taken_away_spoils_nothing() -> None:
+    master, failed = over("Master", 0, 0, 20), over("Worker", 0, 1, 10)
+    assert spoiler([master, preempted(5)], "pytorch") is None
+    assert spoiler([master, preempted(5), failed], "pytorch") is failed
+
+
+def test_replicas_have_places_that_others_take_after_them() -> None:
+    places = [place_of(replica("Worker", 0)), place_of(replica("Worker", 1)), place_of(node(1))]
+    assert places == ["worker-0", "worker-1", "node-1"]
+    older = node(1, metadata={"annotations": {"batch.kubernetes.io/job-completion-index": "1"}})
+    del older["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"]
+    assert place_of(older) == "node-1"
+    assert place_of(pod(name="one")) == place_of(pod(name="another"))
 
 
 def test_the_container_that_trains_is_found_by_its_name() -> None:

@@ -152,6 +152,30 @@ def test_a_node_that_is_lost(lost: Any) -> None:
     assert "the node gpu-7" in found.error.message
 
 
+@pytest.mark.parametrize(
+    ("reason", "what"),
+    [
+        ("EvictionByEvictionAPI", "was evicted, as when a node is drained"),
+        ("PreemptionByScheduler", "had to make room for a pod of higher priority"),
+        ("TerminationByKubelet", "was ended by its node, as when that is shut down"),
+        ("DeletionByPodGC", "was lost with its node"),
+        ("DeletionByNewcomer", "was disrupted"),
+    ],
+)
+def test_a_pod_that_has_to_go_from_a_node_that_is_well(reason: str, what: str) -> None:
+    leaving = pod(
+        container(**RUNNING),
+        phase="Running",
+        metadata={"deletionTimestamp": at(0)},
+        given=[{"type": "DisruptionTarget", "reason": reason, "message": "why"}],
+    )
+    (found,) = seen(leaving)
+    assert (found.name, type(found.error)) == ("Disrupted", WorkloadDisruptedError)
+    assert found.short == found.error.message == f"Job/j {what}: why"
+    assert (found.error.reason, found.error.resource) == (reason, "Job/j")
+    assert "train again" in (found.error.hint or "")
+
+
 def test_a_pod_that_is_being_deleted_is_left_alone() -> None:
     leaving = pod(
         container(waiting={"reason": "ErrImagePull"}), metadata={"deletionTimestamp": at(0)}
