@@ -113,7 +113,7 @@ def _pipeline(world: World, run: RunRequest, problems: Problems) -> PlannedPipel
 def _image(world: World, content: Content, problems: Problems) -> PlannedImage:
     image = content.image
     try:
-        found = world.images.find(image.name, image.checksum)
+        found = world.images.find(image.name, image.checksum, content.definition.identity)
     except KaptainError as error:
         problems.note(error)
         reference, skipped, reason = None, None, "Whether it is there couldn't be found out."
