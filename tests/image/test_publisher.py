@@ -48,6 +48,7 @@ class Model:
             base_image=str(self.base),
             framework=IDENTITY.framework,
             framework_version=IDENTITY.framework_version,
+            helpers="",
         )
         image = ImageSpec(name=self.name, base_image=str(self.base), checksum=checksum)
         store = StoreSpec(uri=self.store.uri)
