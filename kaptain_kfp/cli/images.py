@@ -42,7 +42,11 @@ def image() -> None:
 @click.option("--id", "model_id", help="The model's id; by default the image's repository.")
 @click.option("--framework", default=_FRAMEWORK, show_default=True, help="The model's framework.")
 @click.option("--framework-version", default="latest", show_default=True, help="Its version.")
-@click.option("--platform", metavar="OS/ARCH", help="What it runs on; by default linux/amd64.")
+@click.option(
+    "--platform",
+    metavar="OS/ARCH",
+    help="What it runs on; by default what the one that is there does, else linux/amd64.",
+)
 @click.option("--python-version", metavar="X.Y", help="The Python of a base that doesn't tell it.")
 @click.option("--exclude", multiple=True, help="A package that the base has already.")
 @click.option("--zstd", is_flag=True, help="Pack layers with zstd, which old nodes don't read.")
@@ -53,7 +57,8 @@ def image() -> None:
 def build(settings: Settings, /, refresh_base: bool, base_dir: str, **given: Any) -> None:
     """Build the image of a training script and push it, unless it is there.
 
-    A Model with the same files, names, framework and version finds it, and builds none.
+    A Model with the same files, names, framework and version finds it, and only has its labels
+    name that model.
     """
     from kaptain_kfp.image.progress import screen
     from kaptain_kfp.image.publish import publish
@@ -132,10 +137,11 @@ def _options(given: dict[str, Any]) -> PublishOptions:
     from kaptain_kfp.image.layers.packing import Compression
     from kaptain_kfp.image.publish import PublishOptions, parse_platform
 
+    platform = given.pop("platform")
     return PublishOptions(
-        platform=parse_platform(given.pop("platform")),
+        platform=None if platform is None else parse_platform(platform),
         python_version=given.pop("python_version"),
-        exclude=given.pop("exclude"),
+        exclude=given.pop("exclude") or None,
         compression=Compression.ZSTD if given.pop("zstd") else Compression.GZIP,
     )
 

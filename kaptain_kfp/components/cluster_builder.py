@@ -22,6 +22,7 @@ from kaptain_kfp.exceptions import (
 from kaptain_kfp.image import in_base
 from kaptain_kfp.image.cluster_install import CODE, InstallRequest
 from kaptain_kfp.image.in_base import KILLED
+from kaptain_kfp.image.oci import Platform
 from kaptain_kfp.image.pip_process import failure
 from kaptain_kfp.manifests import names
 from kaptain_kfp.manifests.build import FETCH, INSTALL, build_job
@@ -94,6 +95,7 @@ class ClusterBuilder:
                 requirements=request.requirements,
                 request=request.to_text(),
                 index=request.index,
+                architecture=Platform.parse(request.platform).architecture,
                 resources=self.resources,
                 pull_secrets=pull_secrets_of(pod),
             )

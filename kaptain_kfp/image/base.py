@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from kaptain_kfp.specs import BuiltImage, ModelSpec
+from kaptain_kfp.specs import BuiltImage, ModelIdentity, ModelSpec
 from kaptain_kfp.store.base import Store
 
 __all__ = ["Images"]
@@ -15,8 +15,16 @@ class Images(ABC):
     """The images of models."""
 
     @abstractmethod
-    def find(self, name: str, checksum: str) -> BuiltImage | None:
-        """Returns the image of that name if it has that content, else None."""
+    def find(
+        self, name: str, checksum: str, identity: ModelIdentity | None = None
+    ) -> BuiltImage | None:
+        """Returns the image of that name if it has that content, else None.
+
+        Args:
+            name: Repository with tag.
+            checksum: What its content must be.
+            identity: The model that its labels, where it has any, must name; None for any.
+        """
 
     @abstractmethod
     def reference(self, name: str, digest: str) -> str:

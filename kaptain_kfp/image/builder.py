@@ -15,13 +15,14 @@ from kaptain_kfp.exceptions import (
     ModelValidationException,
     RegistryError,
 )
+from kaptain_kfp.image.current import found_image, is_current, pinned, platform_of, relabel, says
 from kaptain_kfp.image.layer_cache import KeptLayer
 from kaptain_kfp.image.layers.config import (
     LABEL_BASE_DIGEST,
     LABEL_BASE_NAME,
-    LABEL_CHECKSUM,
     ImageFacts,
     creation_time,
+    identity_labels,
     image_config,
 )
 from kaptain_kfp.image.layers.packing import Compression
@@ -35,7 +36,7 @@ from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.image.registry_cache import find_kept, keep
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
 
-__all__ = ["AnyRecipe", "NewLayer", "Recipe", "build_image", "find_image"]
+__all__ = ["AnyRecipe", "NewLayer", "Recipe", "build_image"]
 
 Log = Callable[[str], None]
 
@@ -51,8 +52,16 @@ class AnyRecipe(Protocol):
         """Its name, its base and its checksum."""
 
     @property
-    def platform(self) -> Platform:
-        """What it runs on."""
+    def platform(self) -> Platform | None:
+        """What it runs on; None for what the image that is there runs on."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Labels that say what it is for: where only they changed, no layer is made."""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Labels that say how it is built, as far as the caller said it."""
 
     @property
     def compression(self) -> Compression:
@@ -77,7 +86,8 @@ class Recipe:
         layers: Returns the new layers, from the lowest to the topmost, for the base that was found,
             and with a folder that is there until they are pushed; called only if something is to be
             built.
-        platform: What it runs on.
+        platform: What it runs on; None for what the image that is there runs on.
+        options: What `option_labels` returned for what the caller said.
         compression: How the new layers are packed.
         environment: Variables to set in it.
     """
@@ -86,54 +96,28 @@ class Recipe:
     identity: ModelIdentity
     main_file: str
     layers: Callable[[RemoteImage, Path], Sequence[NewLayer]]
-    platform: Platform = field(default_factory=Platform)
+    platform: Platform | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
     compression: Compression = Compression.GZIP
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Labels that say which model it is for."""
+        return identity_labels(self.identity)
 
     def config(self, base: RemoteImage, layers: Sequence[Layer], created: str) -> dict[str, Any]:
         """Returns the image's configuration."""
         facts = ImageFacts(
             main_file=self.main_file,
             checksum=self.image.checksum,
-            model_id=self.identity.id,
-            title=self.identity.name,
-            version=self.identity.version,
-            framework=self.identity.framework,
-            framework_version=self.identity.framework_version,
+            labels={**self.labels, **self.options},
             base_name=self.image.base_image,
             base_digest=base.resolved,
         )
         return image_config(
             base.config, layers, facts, created=created, environment=self.environment
         )
-
-
-def find_image(
-    image: ImageSpec,
-    client: RegistryClient,
-    *,
-    registry_url: str | None = None,
-    platform: Platform | None = None,
-) -> BuiltImage | None:
-    """Returns the image if it is there under its name, with its checksum, for that platform.
-
-    It costs four requests at most.
-
-    Args:
-        image: What is looked for.
-        client: Registries.
-        registry_url: The registry of a name that names none; by default the public hub.
-        platform: What it runs on; linux/amd64 by default.
-
-    Raises:
-        ConfigurationError: `registry_url` isn't the URL of a registry.
-        RegistryError: The registry refused, or can't be reached.
-    """
-    target = image_reference(image.name, registry_url)
-    found = client.find(target)
-    if found is None or not _is_current(found, image, platform or Platform()):
-        return None
-    return _found(image, found)
 
 
 def build_image(
@@ -144,13 +128,14 @@ def build_image(
     log: Log,
     registry_url: str | None = None,
     refresh_base: bool = False,
+    first_platform: Platform | None = None,
 ) -> BuiltImage:
     """Builds an image and pushes it, unless it is there.
 
     The base's layers are mounted within a registry, or pass through here between two; nothing of
     them is kept. The base stays the one that its name stood for when the image under this name was
-    first built, until `refresh_base`. Whatever goes wrong, the tag stays where it was; several
-    builders of one image may be at work at once.
+    first built, until `refresh_base`; the platform stays until the recipe says another. Whatever
+    goes wrong, the tag stays where it was; several builders of one image may be at work at once.
 
     Args:
         recipe: What it is made of.
@@ -160,6 +145,8 @@ def build_image(
         registry_url: The registry of a name that names none; by default the public hub. Bases are
             named in full.
         refresh_base: Whether to look what the base's name stands for by now.
+        first_platform: What an image runs on that neither says it nor is there; linux/amd64 by
+            default.
 
     Raises:
         ImageNotFoundError: There is no such base, or none for the platform.
@@ -171,14 +158,22 @@ def build_image(
     target = image_reference(image.name, registry_url)
     _refuse_itself(image, target)
     found = client.find(target)
-    current = found is not None and _is_current(found, image, recipe.platform)
+    platform = recipe.platform or platform_of(found) or first_platform or Platform()
+    current = found is not None and is_current(found, image, platform, recipe.options)
+    usual = platform == Platform() == (first_platform or Platform())
+    told = image.name if usual else f"{image.name} for {platform}"
     if found and current and not refresh_base:
-        log(f"{image.name} is up to date.")
-        return _found(image, found)
-    base = _find_base(recipe, client, None if refresh_base else found, log)
-    if found and current and found.labels.get(LABEL_BASE_DIGEST) == base.resolved:
-        log(f"{image.name} is up to date, and so is its base {image.base_image}.")
-        return _found(image, found)
+        up_to_date = f"{told} is up to date."
+        if there_is := _labelled(recipe, found, client, target, log, up_to_date):
+            return there_is
+    base = _find_base(image, platform, client, None if refresh_base else found, log)
+    same_base = found is not None and found.labels.get(LABEL_BASE_DIGEST) == base.resolved
+    if found and current and refresh_base and same_base:
+        up_to_date = f"{told} is up to date, and so is its base {image.base_image}."
+        if there_is := _labelled(recipe, found, client, target, log, up_to_date):
+            return there_is
+    if not usual:
+        log(f"{told} is built.")
     there = {layer.digest for layer in found.manifest.layers} if found else set()
     return _Build(recipe, client, target, base, there, log).run(scratch)
 
@@ -251,7 +246,7 @@ class _Build:
             reference=str(self._target.at(digest)),
             checksum=image.checksum,
             built=True,
-            base=_pinned(image.base_image, self._base.resolved),
+            base=pinned(image.base_image, self._base.resolved),
         )
 
     def _push_layer(self, wanted: NewLayer, scratch: Path) -> Layer:
@@ -285,7 +280,7 @@ class _Build:
                     key,
                     layer,
                     family=family,
-                    platform=self._recipe.platform,
+                    platform=self._base.platform,
                 )
         except RegistryError as error:
             # no tags but those of images may be allowed; what else is wrong, the image will meet
@@ -326,20 +321,49 @@ class _Build:
         return descriptor
 
 
+def _labelled(
+    recipe: AnyRecipe,
+    found: RemoteImage,
+    client: RegistryClient,
+    target: ImageReference,
+    log: Log,
+    up_to_date: str,
+) -> BuiltImage | None:
+    """Returns an image of the right content, with the right labels; None where it can't get them.
+
+    Whoever has lost a layer of it takes no manifest of it.
+    """
+    if says(found, recipe.labels):
+        log(up_to_date)
+        return found_image(recipe.image, found)
+    try:
+        made = relabel(recipe.image, found, client, target, recipe.labels)
+    except RegistryError as error:
+        if error.reason != BLOB_MISSING:
+            raise
+        return None
+    log(f"{target} gets other labels, and is pushed: {made.reference.partition('@')[2]}")
+    return made
+
+
 def _find_base(
-    recipe: AnyRecipe, client: RegistryClient, found: RemoteImage | None, log: Log
+    image: ImageSpec,
+    platform: Platform,
+    client: RegistryClient,
+    found: RemoteImage | None,
+    log: Log,
 ) -> RemoteImage:
     """Returns the base: the one of the last build under this name, where that is still there."""
-    name = recipe.image.base_image
+    name = image.base_image
     asked = image_reference(name, field="base_image")
     labels = found.labels if found else {}
-    pinned = labels.get(LABEL_BASE_DIGEST) if labels.get(LABEL_BASE_NAME) == name else None
-    if pinned and not asked.digest:
+    known = labels.get(LABEL_BASE_DIGEST) if labels.get(LABEL_BASE_NAME) == name else None
+    if known and not asked.digest:
         try:
-            return client.image(asked.at(pinned), recipe.platform)
+            return client.image(asked.at(known), platform)
         except ImageNotFoundError:
-            log(f"The base {asked.name}@{pinned} of the last build isn't there any more.")
-    return client.image(asked, recipe.platform)
+            log(f"The base {asked.name}@{known} of the last build isn't there any more.")
+    return client.image(asked, platform)
 
 
 def _refuse_itself(image: ImageSpec, target: ImageReference) -> None:
@@ -350,23 +374,3 @@ def _refuse_itself(image: ImageSpec, target: ImageReference) -> None:
             reason="ImageIsBase",
             hint="Choose another image_name, or name the base image by its digest.",
         )
-
-
-def _is_current(found: RemoteImage, image: ImageSpec, platform: Platform) -> bool:
-    same = found.labels.get(LABEL_CHECKSUM) == image.checksum
-    return same and found.platform.fits(Platform(platform.os, platform.architecture))
-
-
-def _found(image: ImageSpec, found: RemoteImage) -> BuiltImage:
-    name, digest = (found.labels.get(label) for label in (LABEL_BASE_NAME, LABEL_BASE_DIGEST))
-    return BuiltImage(
-        name=image.name,
-        reference=str(found.reference),
-        checksum=image.checksum,
-        built=False,
-        base=_pinned(name, digest) if name and digest else None,
-    )
-
-
-def _pinned(name: str, digest: str) -> str:
-    return f"{name.partition('@')[0]}@{digest}"

@@ -115,6 +115,7 @@ def content_checksum(
     base_image: str,
     framework: str,
     framework_version: str,
+    helpers: str,
 ) -> str:
     """Returns the 32 hex digits that stand for everything that goes into an image.
 
@@ -125,6 +126,7 @@ def content_checksum(
         base_image: The image that it is built on, as the caller wrote it.
         framework: The framework's name.
         framework_version: Its version.
+        helpers: The digest of what training scripts import of this package.
     """
     content = {
         "sources": dict(digests),
@@ -133,6 +135,7 @@ def content_checksum(
         "base_image": base_image,
         "framework": framework,
         "framework_version": framework_version,
+        "helpers": helpers,
     }
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -34,7 +34,7 @@ from kaptain_kfp.local.images import (
     read_image,
     resolve,
 )
-from kaptain_kfp.specs import BuiltImage, ModelSpec
+from kaptain_kfp.specs import BuiltImage, ModelIdentity, ModelSpec
 from kaptain_kfp.store.base import Store
 
 __all__ = ["LocalImages"]
@@ -51,12 +51,15 @@ class LocalImages(Images):
         self._home = home.absolute()
         self._root = images_folder(self._home)
 
-    def find(self, name: str, checksum: str) -> BuiltImage | None:
+    def find(
+        self, name: str, checksum: str, identity: ModelIdentity | None = None
+    ) -> BuiltImage | None:
         """Returns the image if it is there under that name, with that content, for this Python.
 
         Args:
             name: Repository with tag.
             checksum: What its content must be.
+            identity: Makes no difference: images of this machine have no labels.
         """
         digest = _digest(checksum)
         if digest_of_name(self._home, name) != digest or not self._is_complete(digest):

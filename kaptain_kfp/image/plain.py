@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,16 @@ class PlainRecipe:
     instructions: tuple[str, ...] = ()
     platform: Platform = field(default_factory=Platform)
     compression: Compression = Compression.GZIP
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """No labels: there is no model that it is for."""
+        return {}
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """No labels: the checksum says how it is built."""
+        return {}
 
     def config(self, base: RemoteImage, layers: Sequence[Layer], created: str) -> dict[str, Any]:
         """Returns the image's configuration; its own labels win over those of the settings."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kaptain_kfp.config import Config
 from kaptain_kfp.exceptions import ModelValidationException
@@ -21,15 +21,16 @@ class PublishOptions:
     """What of a build only matters where the base image can't be run.
 
     Attributes:
-        platform: What the image runs on.
+        platform: What the image runs on; None for what the one that is there runs on.
         python_version: The base's Python, where its configuration doesn't tell.
-        exclude: Names of packages that the base has, and that aren't installed.
+        exclude: Names of packages that the base has, and that aren't installed; None for whichever
+            the image that is there was built with.
         compression: How the new layers are packed.
     """
 
-    platform: Platform = field(default_factory=Platform)
+    platform: Platform | None = None
     python_version: str | None = None
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[str, ...] | None = None
     compression: Compression = Compression.GZIP
 
 

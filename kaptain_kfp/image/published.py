@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ from kaptain_kfp.image.publisher import Publisher
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.configured import registry_client
 from kaptain_kfp.image.registry.names import image_reference
+from kaptain_kfp.image.wheel_target import machine_platform
 from kaptain_kfp.manifests.secret import REGISTRY_ENTRIES
 from kaptain_kfp.platform.config.certificates import DockerRegistryCertificateProvider
 from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
-from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelSpec
+from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec
 from kaptain_kfp.store.base import Store
 
 __all__ = ["PublishedImages"]
@@ -57,21 +59,27 @@ class PublishedImages(Images):
             # A pod's own disk; its user often has no home.
             home=Path(tempfile.gettempdir(), "kaptain"),
         )
-        return cls(config, **settings)
+        # What runs this step runs what it builds: a component image is for one platform.
+        here = machine_platform(platform.machine())
+        return cls(config, **{"first_platform": here, **settings})
 
-    def find(self, name: str, checksum: str) -> BuiltImage | None:
+    def find(
+        self, name: str, checksum: str, identity: ModelIdentity | None = None
+    ) -> BuiltImage | None:
         """Returns the image if the registry has it under that name, with that content.
 
         Args:
             name: Repository with tag.
             checksum: What its content must be.
+            identity: The model that its labels must name; None for any.
 
         Raises:
             RegistryError: The registry refused, or can't be reached.
         """
         with self._publisher(name) as publisher:
             # What it is built on makes no difference to what is looked for.
-            return publisher.find(ImageSpec(name=name, base_image=name, checksum=checksum))
+            image = ImageSpec(name=name, base_image=name, checksum=checksum)
+            return publisher.find(image, identity)
 
     def reference(self, name: str, digest: str) -> str:
         """Returns the reference of an image with its registry."""

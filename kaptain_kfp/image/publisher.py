@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image, find_image
+from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image
 from kaptain_kfp.image.cluster_layers import ClusterLayers, Installer
+from kaptain_kfp.image.current import find_image
 from kaptain_kfp.image.layer_cache import LayerCache
+from kaptain_kfp.image.layers.config import identity_labels, option_labels
 from kaptain_kfp.image.layers.packing import Compression
 from kaptain_kfp.image.layers.tar import Layer
 from kaptain_kfp.image.oci import Family, Platform
@@ -51,9 +53,11 @@ class Publisher:
         client: Registries.
         home: The local world's folder, for what is kept from one build to the next.
         registry_url: The registry of names that name none; by default the public hub.
-        platform: What the images run on; linux/amd64 by default.
+        platform: What the images run on; by default what they were built for before.
+        first_platform: What those run on that weren't built before; linux/amd64 by default.
         python_version: The Python of bases whose configuration doesn't tell.
-        exclude: Names of packages that bases have, and that aren't installed.
+        exclude: Names of packages that bases have, and that aren't installed. An image that was
+            built with others is built anew; None takes it as it is.
         compression: How new layers are packed.
         installer: Has the base image itself install requirements, and keeps them in the registry
             under the key that it is given; by default they come as wheels.
@@ -66,28 +70,39 @@ class Publisher:
         *,
         registry_url: str | None = None,
         platform: Platform | None = None,
+        first_platform: Platform | None = None,
         python_version: str | None = None,
-        exclude: Sequence[str] = (),
+        exclude: Sequence[str] | None = None,
         compression: Compression = Compression.GZIP,
         installer: Installer | None = None,
     ) -> None:
         self._client = client
         self._home = home
         self._registry_url = registry_url
-        self._platform = platform or Platform()
+        self._platform = platform
+        self._first_platform = first_platform
         self._python_version = python_version
-        self._exclude = tuple(exclude)
+        self._exclude = tuple(exclude or ())
+        self._options = option_labels(python_version, exclude)
         self._compression = compression
         self._installer = installer
 
-    def find(self, image: ImageSpec) -> BuiltImage | None:
+    def find(self, image: ImageSpec, identity: ModelIdentity | None = None) -> BuiltImage | None:
         """Returns the image if it is there, with its checksum, for the platform.
+
+        Args:
+            image: What is looked for.
+            identity: The model that its labels have to name; None for any.
 
         Raises:
             RegistryError: The registry refused, or can't be reached.
         """
         return find_image(
-            image, self._client, registry_url=self._registry_url, platform=self._platform
+            image,
+            self._client,
+            registry_url=self._registry_url,
+            platform=self._platform,
+            labels=identity_labels(identity) if identity else None,
         )
 
     def build(
@@ -153,6 +168,7 @@ class Publisher:
             main_file,
             layers,
             platform=self._platform,
+            options=self._options,
             compression=self._compression,
         )
 
@@ -164,6 +180,7 @@ class Publisher:
             log=log,
             registry_url=self._registry_url,
             refresh_base=refresh_base,
+            first_platform=self._first_platform,
         )
 
     def _layers(

@@ -11,7 +11,7 @@ from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.layers.config import environment_of
 from kaptain_kfp.image.oci import Platform
 
-__all__ = ["WheelTarget", "wheel_target"]
+__all__ = ["WheelTarget", "machine_platform", "wheel_target"]
 
 _MACHINES = {
     "amd64": "x86_64",
@@ -115,6 +115,16 @@ def wheel_target(
         source = "python_version" if python_version else "PYTHON_VERSION of the base image"
         raise _unknown(f"{source}: {said!r} isn't a version of Python 3.")
     return WheelTarget(version, machine, musl=_is_alpine(config))
+
+
+def machine_platform(machine: str) -> Platform:
+    """Returns the platform of a machine; linux/amd64 for those that nothing is known of.
+
+    Args:
+        machine: Its processor, as Linux calls it.
+    """
+    known = {name: architecture for architecture, name in _MACHINES.items()}
+    return Platform("linux", known.get(machine, Platform().architecture))
 
 
 def _is_alpine(config: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ MOUNT = "/var/kaptain"
 """The folder that they share."""
 
 _VOLUME = "work"
+_ARCHITECTURE = "kubernetes.io/arch"
 _DEADLINE_SECONDS = 2 * 3600
 _TTL_SECONDS = 3600
 """For the Job of a step that was killed and never came back."""
@@ -44,6 +45,7 @@ def build_job(
     requirements: str,
     request: str,
     index: Mapping[str, str],
+    architecture: str,
     resources: ResourcesSpec,
     pull_secrets: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def build_job(
         requirements: The file, relative to the code folder.
         request: What the pushing program is given.
         index: Variables that say where pip finds packages.
+        architecture: Of the base image, and so of the node, e.g. ``amd64``.
         resources: For each container.
         pull_secrets: Further Secrets with which the images are pulled.
     """
@@ -101,6 +104,7 @@ def build_job(
     )
     template["spec"]["initContainers"] = [_mounted(fetch), _mounted(install)]
     template["spec"]["volumes"] = [{"name": _VOLUME, "emptyDir": {}}]
+    template["spec"]["nodeSelector"] = {_ARCHITECTURE: architecture}
     template["spec"]["securityContext"]["runAsUser"] = user
     return job(
         name=names.workload_name(model.identity.name, "build", identity.suffix),

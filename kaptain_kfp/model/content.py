@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kaptain_kfp.config import Config
 from kaptain_kfp.image import checksum, sources
+from kaptain_kfp.image.layers.helpers import helpers_digest
 from kaptain_kfp.specs import Definition, ImageSpec, ModelSpec, SourceSpec, StoreSpec
 from kaptain_kfp.store.base import Store
 
@@ -57,6 +58,7 @@ class Content:
             base_image=definition.base_image,
             framework=identity.framework,
             framework_version=identity.framework_version,
+            helpers=helpers_digest(),
         )
         name = checksum.image_tag(
             definition.image_name, identity.id, identity.framework, identity.framework_version

@@ -91,7 +91,7 @@ class Model(KnownModel):
         refresh_base: bool = False,
         platform: str | None = None,
         python_version: str | None = None,
-        exclude: Sequence[str] = (),
+        exclude: Sequence[str] | None = None,
     ) -> bool:
         """Builds the image with the model's training code and its requirements.
 
@@ -104,9 +104,12 @@ class Model(KnownModel):
             publish: Build and push to the registry from here, whatever the target; no run is made.
             refresh_base: Look what the name of the base image stands for by now; by default it
                 stays what it was when an image of that name was first built.
-            platform: With `publish`: what the image runs on, by default ``linux/amd64``.
+            platform: With `publish`: what the image runs on; by default what the image that is
+                there under its name does, else ``linux/amd64``.
             python_version: With `publish`: the Python of a base image that doesn't tell it.
-            exclude: With `publish`: packages that the base image has, and that aren't installed.
+            exclude: With `publish`: packages that the base image has, and that aren't installed;
+                ``[]`` for none. An image that is there is left as it is only where it was built
+                with the same; by default whatever it was built with.
 
         Returns:
             True if successful, otherwise False.
@@ -129,7 +132,8 @@ class Model(KnownModel):
             )
             return True
         image = content.image
-        if not refresh_base and world.images.find(image.name, image.checksum) is not None:
+        identity = content.definition.identity
+        if not refresh_base and world.images.find(image.name, image.checksum, identity) is not None:
             get_logger().info("build: %s with the same contents is there already.", image.name)
             return True
         return self._run(world, asked, content, verbose, wait)

@@ -113,7 +113,7 @@ def _pipeline(world: World, run: RunRequest, problems: Problems) -> PlannedPipel
 def _image(world: World, content: Content, problems: Problems) -> PlannedImage:
     image = content.image
     try:
-        found = world.images.find(image.name, image.checksum)
+        found = world.images.find(image.name, image.checksum, content.definition.identity)
     except KaptainError as error:
         problems.note(error)
         reference, skipped, reason = None, None, "Whether it is there couldn't be found out."
@@ -122,7 +122,7 @@ def _image(world: World, content: Content, problems: Problems) -> PlannedImage:
         reason = (
             "Nothing is built: an image of that name with this content is there."
             if skipped
-            else "It is built: no image of that name has this content."
+            else "It is built: no image of that name has this content and names this model."
         )
     return PlannedImage(image.name, image.checksum, image.base_image, reference, skipped, reason)
 

@@ -28,7 +28,7 @@ def publish_options(
     wait: bool,
     platform: str | None,
     python_version: str | None,
-    exclude: Sequence[str],
+    exclude: Sequence[str] | None,
 ) -> PublishOptions | None:
     """Returns how to publish from here, None where that isn't asked for.
 
@@ -37,7 +37,7 @@ def publish_options(
     """
     from kaptain_kfp.image.publish import PublishOptions, parse_platform
 
-    given = {"platform": platform, "python_version": python_version, "exclude": exclude or None}
+    given = {"platform": platform, "python_version": python_version, "exclude": exclude}
     if not publish:
         _refuse_without_publish(given)
         return None
@@ -51,7 +51,9 @@ def publish_options(
             f"exclude: {exclude!r} is text, not a list.", hint=f"Write exclude=[{exclude!r}]."
         )
     return PublishOptions(
-        platform=parse_platform(platform), python_version=python_version, exclude=tuple(exclude)
+        platform=None if platform is None else parse_platform(platform),
+        python_version=python_version,
+        exclude=None if exclude is None else tuple(exclude),
     )
 
 
@@ -107,5 +109,6 @@ def _refuse_without_publish(given: dict[str, Any]) -> None:
         if value is not None:
             raise ModelValidationException(
                 f"{name}={value!r} means nothing without publish=True.",
-                hint="In the cluster the base image itself says it: leave it out.",
+                hint="In the cluster the base image, and the image that is there, say it: "
+                "leave it out.",
             )

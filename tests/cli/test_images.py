@@ -58,7 +58,9 @@ def test_what_is_built_is_in_the_registry(words: list[str], skopeo: Callable[...
     assert (again["built"], again["reference"]) == (False, reference)
 
 
-def test_a_model_finds_it(words: list[str], project: Path, registry: RegistryServer) -> None:
+def test_a_model_finds_it_and_puts_its_own_labels_on(
+    words: list[str], project: Path, registry: RegistryServer, skopeo: Callable[..., Any]
+) -> None:
     words = [*words, "-f", "src", "--framework", "pytorch", "--framework-version", "2.4"]
     made = told(*words, "--json")
     with proxy_to(registry.endpoint) as proxy:
@@ -76,8 +78,16 @@ def test_a_model_finds_it(words: list[str], project: Path, registry: RegistrySer
             config=Config.local(base_dir=project),
         )
         assert model.build(publish=True) is True
+        pushed = [request.path for request in proxy.requests if request.method == "PUT"]
+        # the configuration, and the manifest
+        assert len(pushed) == 2
+        proxy.requests.clear()
+        assert model.build(publish=True) is True
         assert {request.method for request in proxy.requests} <= {"GET", "HEAD"}
-    assert made["built"] is True and model.history() == []
+    before, after = skopeo(made["reference"]), skopeo(made["name"])
+    assert after["Layers"] == before["Layers"]
+    assert after["Labels"]["org.opencontainers.image.version"] == "1.0"
+    assert after["Labels"]["checksum"] == before["Labels"]["checksum"] == made["checksum"]
 
 
 def test_it_is_built_for_the_platform_and_packed_as_asked(

@@ -21,7 +21,8 @@ from kaptain_kfp.exceptions import (
     RegistryError,
     RegistryUnavailableError,
 )
-from kaptain_kfp.image.builder import Recipe, build_image, find_image
+from kaptain_kfp.image.builder import Recipe, build_image
+from kaptain_kfp.image.current import find_image
 from kaptain_kfp.image.layers.packing import Compression
 from kaptain_kfp.image.layers.tar import LayerEntry, LayerPlan
 from kaptain_kfp.image.oci import Descriptor, Family, Platform

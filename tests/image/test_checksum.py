@@ -15,6 +15,7 @@ CONTENT = {
     "base_image": "python:3.11",
     "framework": "sklearn",
     "framework_version": "1.5",
+    "helpers": "d" * 64,
 }
 
 
@@ -109,6 +110,7 @@ def test_the_checksum_is_32_hex_digits_whatever_the_order() -> None:
         {"base_image": "python:3.12"},
         {"framework": "pytorch"},
         {"framework_version": "1.6"},
+        {"helpers": "e" * 64},
     ],
     ids=str,
 )

@@ -38,6 +38,7 @@ def spec(
         base_image="python:3.11",
         framework="sklearn",
         framework_version="1.5",
+        helpers="",
     )
     return ModelSpec(
         identity=ModelIdentity(

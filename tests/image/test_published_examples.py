@@ -81,6 +81,7 @@ class Project:
             base_image=str(self.base),
             framework=identity.framework,
             framework_version=identity.framework_version,
+            helpers="",
         )
         return ModelSpec(
             identity=identity,

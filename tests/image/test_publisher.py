@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,17 @@ import pytest
 from kaptain_kfp.exceptions import ImageBuildException, StoreError
 from kaptain_kfp.image import sources
 from kaptain_kfp.image.checksum import content_checksum
-from kaptain_kfp.image.oci import Family
+from kaptain_kfp.image.oci import Family, Platform
+from kaptain_kfp.image.published import PublishedImages
 from kaptain_kfp.image.publisher import Publisher
 from kaptain_kfp.image.registry.client import RegistryClient
-from kaptain_kfp.image.registry.names import ImageReference
+from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, StoreSpec
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.faulty_proxy import proxy_to
 from kaptain_kfp.testing.registry import RegistryServer
 
-from .registry.conftest import QUICK, fresh, push_image
+from .registry.conftest import QUICK, fresh, push_for_both, push_image
 
 IDENTITY = ModelIdentity(
     id="dev/mnist",
@@ -46,6 +48,7 @@ class Model:
             base_image=str(self.base),
             framework=IDENTITY.framework,
             framework_version=IDENTITY.framework_version,
+            helpers="",
         )
         image = ImageSpec(name=self.name, base_image=str(self.base), checksum=checksum)
         store = StoreSpec(uri=self.store.uri)
@@ -105,6 +108,34 @@ def test_a_model_is_published_from_its_stored_sources(
     assert not again.built
     assert again == images.find(spec.image)
     assert said == [f"{model.name} is up to date."]
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture"), [("aarch64", "arm64"), ("x86_64", "amd64"), ("vax", "amd64")]
+)
+def test_a_step_builds_for_its_own_machine_what_nobody_built_before(
+    model: Model,
+    client: RegistryClient,
+    registry: RegistryServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    machine: str,
+    architecture: str,
+) -> None:
+    push_for_both(client, model.base)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    environment = {"KAPTAIN_REGISTRY_URL": f"http://{registry.host}"}
+    step = PublishedImages.of_step(environment, python_version="3.11")
+    built = step.build(model.spec(), model.store, lambda _: None)
+    there = client.image(image_reference(built.reference), Platform("linux", architecture))
+    assert there.platform.architecture == architecture
+    # what is there stays, and where that runs elsewhere it is said
+    monkeypatch.setattr("platform.machine", lambda: "ppc64le")
+    said: list[str] = []
+    other = PublishedImages.of_step(environment)
+    assert not other.build(model.spec(), model.store, said.append).built
+    assert said == [f"{model.name} for {there.platform} is up to date."]
 
 
 def test_changed_code_is_published_without_pip(images: Publisher, model: Model) -> None:

@@ -57,6 +57,7 @@ def job(model: ModelSpec, **changes: Any) -> dict[str, Any]:
         "requirements": "r.txt",
         "request": '{"key": "k"}',
         "index": {"PIP_INDEX_URL": "https://example.com"},
+        "architecture": "arm64",
         "resources": RESOURCES,
         **changes,
     }
@@ -95,6 +96,7 @@ def test_golden() -> None:
     assert spec["securityContext"]["runAsUser"] == 1000
     assert spec["imagePullSecrets"] == [{"name": "dev-mnist-registry"}]
     assert spec["volumes"] == [{"name": "work", "emptyDir": {}}]
+    assert spec["nodeSelector"] == {"kubernetes.io/arch": "arm64"}
     assert spec["automountServiceAccountToken"] is False
     fetch, install, push = containers(made)
     assert [c["name"] for c in (fetch, install, push)] == [FETCH, INSTALL, PUSH]

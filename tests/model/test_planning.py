@@ -399,7 +399,9 @@ def test_a_cluster_that_is_away(face: KubernetesFace, here: Here, framework: str
 class Registry(LocalImages):
     """One that doesn't answer."""
 
-    def find(self, name: str, checksum: str) -> BuiltImage | None:
+    def find(
+        self, name: str, checksum: str, identity: ModelIdentity | None = None
+    ) -> BuiltImage | None:
         raise ImageBuildException(f"The registry of {name} doesn't answer.")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from kaptain_kfp.config import Config
 from kaptain_kfp.exceptions import ImageBuildException, ModelValidationException
-from kaptain_kfp.image.builder import build_image, find_image
+from kaptain_kfp.image.builder import build_image
+from kaptain_kfp.image.current import find_image
 from kaptain_kfp.image.oci import canonical_json, sha256_digest
 from kaptain_kfp.image.plain import PlainRecipe
 from kaptain_kfp.image.progress import Screen

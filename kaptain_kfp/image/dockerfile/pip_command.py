@@ -34,6 +34,8 @@ _VARIABLES_NO_MATTER = frozenset(
 _FILES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
 _PATH = re.compile(r"\.{1,2}(?:[/\[].*)?|.*/.*|.*\.(?:whl|zip|tar\.gz)")
 _CLONED = re.compile(r"(?:.*@\s*)?(?:git|hg|svn|bzr)\+.*")
+_COMMENT = re.compile(r"""('[^']*'|"[^"]*")|(?:(?<=[\s;&|()<>])|^)#.*""")
+"""What the shell leaves out: from a ``#`` on that begins a word. Within quotes there is none."""
 
 
 def pip_requirements(
@@ -92,9 +94,10 @@ def _commands(text: str) -> list[list[str]] | None:
     """Splits what the shell would run at ``&&``; None where there is more to it than that."""
     if re.search(r"[`\\]|\$\(", text):
         return None
-    reader = shlex.shlex(text, posix=False, punctuation_chars=True)
+    said = _COMMENT.sub(lambda found: found[1] or "", text)
+    reader = shlex.shlex(said, posix=False, punctuation_chars=True)
     reader.whitespace_split = True
-    reader.commenters = ""
+    reader.commenters = ""  # its own begin within words as well
     commands: list[list[str]] = [[]]
     try:
         for token in reader:

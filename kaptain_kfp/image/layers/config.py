@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
+
+from packaging.utils import canonicalize_name
 
 from kaptain_kfp.exceptions import ConfigurationError, ImageBuildException
 from kaptain_kfp.image.layers.paths import CODE_FOLDER, PYTHON_PATH
 from kaptain_kfp.image.layers.tar import MTIME, Layer
 from kaptain_kfp.manifests.names import ANNOTATION_MODEL_ID
+from kaptain_kfp.specs import ModelIdentity
 from kaptain_kfp.version import __version__
 
 __all__ = [
     "LABEL_BASE_DIGEST",
     "LABEL_BASE_NAME",
     "LABEL_CHECKSUM",
+    "LABEL_EXCLUDE",
     "LABEL_FRAMEWORK",
     "LABEL_FRAMEWORK_VERSION",
     "LABEL_MODEL_ID",
+    "LABEL_PYTHON",
     "ImageFacts",
     "base_labels",
     "creation_time",
     "environment_of",
     "extended",
+    "identity_labels",
     "image_config",
+    "option_labels",
     "with_variables",
 ]
 
@@ -35,6 +42,8 @@ LABEL_CHECKSUM = "checksum"
 LABEL_MODEL_ID = ANNOTATION_MODEL_ID
 LABEL_FRAMEWORK = "kaptain-kfp/framework"
 LABEL_FRAMEWORK_VERSION = "kaptain-kfp/framework-version"
+LABEL_EXCLUDE = "kaptain-kfp/exclude"
+LABEL_PYTHON = "kaptain-kfp/python-version"
 _OCI_LABEL = "org.opencontainers.image"
 LABEL_BASE_NAME = f"{_OCI_LABEL}.base.name"
 LABEL_BASE_DIGEST = f"{_OCI_LABEL}.base.digest"
@@ -61,22 +70,14 @@ class ImageFacts:
     Attributes:
         main_file: The script that is run, relative to the code folder.
         checksum: 32 hex digits over everything that goes in.
-        model_id: Id of the model that it trains.
-        title: Name of that model.
-        version: Version of that model.
-        framework: Its framework.
-        framework_version: The framework's version.
+        labels: Those of `identity_labels` and `option_labels`.
         base_name: The base image, as it was asked for.
         base_digest: ``sha256:`` and 64 hex digits: the manifest or index that it stood for.
     """
 
     main_file: str
     checksum: str
-    model_id: str
-    title: str
-    version: str
-    framework: str
-    framework_version: str
+    labels: Mapping[str, str]
     base_name: str
     base_digest: str
 
@@ -111,7 +112,7 @@ def image_config(
         "WorkingDir": CODE_FOLDER,
         "Entrypoint": ["python", "-u", script],
         "Cmd": [],
-        "Labels": (config.get("Labels") or {}) | _labels(facts, created),
+        "Labels": _labels(config.get("Labels") or {}, facts, created),
     }
     config.pop("ArgsEscaped", None)
     entry_point = json.dumps(config["Entrypoint"])
@@ -218,15 +219,35 @@ def base_labels(checksum: str, base_name: str, base_digest: str, created: str) -
     }
 
 
-def _labels(facts: ImageFacts, created: str) -> dict[str, str]:
+def identity_labels(identity: ModelIdentity) -> dict[str, str]:
+    """Returns the labels that say which model an image is for."""
     return {
-        **base_labels(facts.checksum, facts.base_name, facts.base_digest, created),
-        LABEL_MODEL_ID: facts.model_id,
-        LABEL_FRAMEWORK: facts.framework,
-        LABEL_FRAMEWORK_VERSION: facts.framework_version,
-        f"{_OCI_LABEL}.title": facts.title,
-        f"{_OCI_LABEL}.version": facts.version,
+        LABEL_MODEL_ID: identity.id,
+        LABEL_FRAMEWORK: identity.framework,
+        LABEL_FRAMEWORK_VERSION: identity.framework_version,
+        f"{_OCI_LABEL}.title": identity.name,
+        f"{_OCI_LABEL}.version": identity.version,
     }
+
+
+def option_labels(python_version: str | None, exclude: Iterable[str] | None) -> dict[str, str]:
+    """Returns the labels that say how requirements were chosen; what isn't given has none.
+
+    Args:
+        python_version: The Python that they are for.
+        exclude: Names of packages that are left out.
+    """
+    labels = {} if python_version is None else {LABEL_PYTHON: python_version}
+    if exclude is not None:
+        labels[LABEL_EXCLUDE] = ",".join(sorted({canonicalize_name(name) for name in exclude}))
+    return labels
+
+
+def _labels(base: Mapping[str, str], facts: ImageFacts, created: str) -> dict[str, str]:
+    # a base of ours had options of its own
+    theirs = {name: base[name] for name in base if name not in (LABEL_PYTHON, LABEL_EXCLUDE)}
+    ours = base_labels(facts.checksum, facts.base_name, facts.base_digest, created)
+    return theirs | ours | {name: value for name, value in facts.labels.items() if value}
 
 
 def _diff_ids(base: Mapping[str, Any], name: str) -> list[str]:

@@ -236,6 +236,8 @@ class RegistryClient:
             target, descriptor, lambda offset: self.open_blob(source, descriptor, offset)
         )
         if upload.is_there():
+            if opened:
+                upload.drop(opened)
             self._progress(descriptor.digest, descriptor.size, descriptor.size)
             return False
         upload.run(opened or None)

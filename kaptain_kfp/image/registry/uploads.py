@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -121,6 +121,17 @@ class Upload:
         )
         return answer.status == 200
 
+    def drop(self, location: str) -> None:
+        """Closes an upload that nothing is sent to; registries that won't, clean up some time.
+
+        Args:
+            location: Where it is open.
+        """
+        with suppress(RegistryError):
+            self._session.request(
+                "DELETE", location, self._task, scopes=self._scopes, accept=(200, 202, 204, 404)
+            )
+
     def _once(self, place: _Place | None) -> None:
         place = place or self._open()
         if self._size <= max(self._part_bytes, place.least):
@@ -177,6 +188,9 @@ class Upload:
         arrived = _arrived(answer)
         if arrived is not None and arrived > offset + length:
             raise _Lost(_broken(self._task, answer))
+        if arrived is not None and arrived <= offset:
+            # taken, and not kept: it would be said of the same part again and again
+            raise _NotInParts
         fresh = answer.headers.get("location")
         moved = _Place(urljoin(place.url, fresh) if fresh else place.url, place.least)
         return moved, offset + length if arrived is None else arrived

@@ -8,11 +8,13 @@ import itertools
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+import urllib3
 
 from kaptain_kfp.image.oci import (
     Descriptor,
@@ -114,3 +116,23 @@ def push_image(
     manifest = Manifest(family, blobs[0], (blobs[1],))
     client.push_manifest(ref, manifest)
     return manifest
+
+
+def push_for_both(client: RegistryClient, ref: ImageReference) -> None:
+    """Pushes an image for linux/arm64 and for linux/amd64."""
+    entries = []
+    for platform in (Platform("linux", "arm64", "v8"), Platform("linux", "amd64")):
+        single = replace(ref, tag=platform.architecture)
+        content = platform.architecture.encode()
+        made = push_image(client, single, content=content, platform=platform).to_bytes()
+        entry = Descriptor(Family.OCI.manifest, sha256_digest(made), len(made)).to_json()
+        described = {"os": "linux", "architecture": platform.architecture}
+        entries.append({**entry, "platform": described})
+    index = {"schemaVersion": 2, "mediaType": Family.OCI.index, "manifests": entries}
+    answer = urllib3.request(
+        "PUT",
+        f"http://{ref.registry}/v2/{ref.repository}/manifests/{ref.tag}",
+        body=canonical_json(index),
+        headers={"Content-Type": Family.OCI.index, "Connection": "close"},
+    )
+    assert answer.status == 201

@@ -202,6 +202,28 @@ def test_where_nothing_is_mounted_the_open_upload_goes_on(
         assert server.uploads() == []
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_an_upload_that_a_mount_opened_for_nothing_is_closed(
+    client: RegistryClient, tmp_path: Path, refused: bool
+) -> None:
+    need_registry()
+    with serve_registry(tmp_path / "images") as server, proxy_to(server.endpoint) as proxy:
+        source, target = fresh(host_of(proxy)), fresh(host_of(proxy))
+        content = os.urandom(1000)
+        for ref in (source, target):
+            client.push_blob(ref, blob_of(content), bytes_source(content))
+        location = open_upload(server, target.repository)
+        proxy.answer(
+            202, headers={"Location": location}, when=lambda request: "mount=" in request.path
+        )
+        if refused:
+            # some let only those close uploads who may delete
+            proxy.answer(403, when=lambda request: request.method == "DELETE")
+        assert not client.copy_blob(source, target, blob_of(content))
+        assert proxy.requests[-1].method == "DELETE"
+        assert len(server.uploads()) == refused
+
+
 def open_upload(server: RegistryServer, repository: str) -> str:
     answer = http.request("POST", f"{server.endpoint}/v2/{repository}/blobs/uploads/")
     assert answer.status == 202

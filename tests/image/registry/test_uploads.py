@@ -159,6 +159,26 @@ def test_a_registry_that_takes_no_parts(client: RegistryClient, proxy: FaultyPro
     assert arrived(client, proxy, ref.repository)
 
 
+@pytest.mark.parametrize("told", ["0-0", "0-65535", "bytes=0-99"])
+def test_a_registry_that_takes_parts_and_keeps_none(
+    client: RegistryClient, proxy: FaultyProxy, told: str
+) -> None:
+    ref = fresh(host_of(proxy))
+    location = f"/v2/{ref.repository}/blobs/uploads/x"
+    seen = itertools.count()
+    proxy.answer(
+        202,
+        headers={"Location": location, "Range": told},
+        when=lambda request: request.method == "PATCH" and next(seen) < 50,
+        times=None,
+    )
+    assert client.push_blob(ref, BLOB, bytes_source(CONTENT))
+    assert methods(proxy)[-2:] == ["POST", "PUT"]
+    assert methods(proxy).count("PATCH") <= 2
+    assert proxy.requests[-1].length == len(CONTENT)
+    assert arrived(client, proxy, ref.repository)
+
+
 def test_bytes_that_are_changed_on_the_way(client: RegistryClient, proxy: FaultyProxy) -> None:
     ref = fresh(host_of(proxy))
     calls = iter(range(100))
