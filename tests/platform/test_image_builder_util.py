@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -110,6 +111,17 @@ def test_layers_are_enough(
     assert (root / "etc/base").exists()
     six = (root / "opt/kaptain/site-packages/six.py").read_text("utf-8")
     assert '__version__ = "1.16.0"' in six
+
+
+def test_bytes_that_are_sent_are_told_of(
+    registry: RegistryServer, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dockerfile = f"{HEAD}COPY noise.bin /\n"
+    for verbose in (True, False):
+        (project / "noise.bin").write_bytes(os.urandom(2 << 20))
+        builder(project, registry.host, dockerfile, ["noise.bin"]).build_image(verbose)
+        said = capsys.readouterr().err
+        assert re.search(r"^sha256:\w{12}: (2,\d{3},\d{3}) of \1 bytes are sent\.$", said, re.M)
 
 
 def test_what_the_base_sets_is_known(
