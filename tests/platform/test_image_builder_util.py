@@ -21,7 +21,7 @@ from kaptain_kfp.testing.base_image import push_base_image
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy
 from kaptain_kfp.testing.registry import RegistryServer
 
-from ..needs import ROOT, lack, need_programs
+from ..needs import need_programs
 
 HEAD = """
 ARG VERSION=1
@@ -175,22 +175,9 @@ def test_a_tool_is_taken_where_layers_are_not_enough(
     registry: RegistryServer,
     project: Path,
     log: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    buildah: None,
     skopeo: Callable[..., Any],
 ) -> None:
-    need_programs("buildah")
-    if os.geteuid():
-        lack(ROOT, "buildah needs user namespaces that many machines lack", "run it as root")
-    monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
-    monkeypatch.setenv("STORAGE_DRIVER", "vfs")
-    settings = tmp_path / "storage.conf"
-    settings.write_text(
-        f'[storage]\ndriver = "vfs"\nrunroot = "{tmp_path / "run"}"\n'
-        f'graphroot = "{tmp_path / "graph"}"\n',
-        encoding="utf-8",
-    )
-    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(settings))
     dockerfile = f"{HEAD}STOPSIGNAL SIGINT\nCOPY app.py /app/\nLABEL checksum=forged\n"
     built = builder(project, registry.host, dockerfile, FILES).build_image()
     assert built.built and "buildah builds it, for line 4: STOPSIGNAL" in log.text
