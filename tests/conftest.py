@@ -12,12 +12,22 @@ from typing import Any
 
 import pytest
 
+from kaptain_kfp.testing.debian import debian_layout
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
 from kaptain_kfp.testing.leaks import Leaks
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 from kaptain_kfp.testing.s3 import S3_KEYS
 
-from .needs import ROOT, SHARED, SHARED_FOLDER, lack, need_programs, need_registry
+from .needs import (
+    REGISTRY,
+    ROOT,
+    SHARED,
+    SHARED_FOLDER,
+    lack,
+    need_programs,
+    need_registry,
+    required,
+)
 
 pytest_plugins = ["kaptain_kfp.testing.plugin"]
 
@@ -127,6 +137,20 @@ def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
     """What stands before the registry, and has bad days."""
     with proxy_to(registry.endpoint) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def layout() -> Path:
+    """A Debian with a Python, as an OCI layout; kept from one session to the next."""
+    need_registry("debootstrap", "umoci", "skopeo", "chroot")
+    if os.geteuid():
+        lack(REGISTRY, "debootstrap and chroot need the superuser", "run it as root")
+    try:
+        return debian_layout()
+    except subprocess.CalledProcessError as error:
+        if required(REGISTRY):
+            raise
+        pytest.skip(f"debootstrap failed: {error.stderr[-300:]}")
 
 
 @pytest.fixture
