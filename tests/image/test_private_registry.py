@@ -24,7 +24,7 @@ from kaptain_kfp.testing.base_image import push_base_image
 from kaptain_kfp.testing.registry import RegistryServer
 
 from ..needs import need_programs
-from .registry.conftest import serve_tls
+from .registry.conftest import fresh, serve_tls
 
 USER, PASSWORD = "ann", "kaptain-registry-password"
 
@@ -42,18 +42,30 @@ def registry(
         yield server
 
 
+@pytest.fixture(params=["as docker writes it", "as people write it"])
+def login(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What ``config.json`` says of the registry."""
+    if request.param == "as people write it":
+        return {"username": USER, "password": PASSWORD}
+    return {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
+
+
 @pytest.fixture
 def config(
-    registry: RegistryServer, authority: trustme.CA, kaptain_home: Path, tmp_path: Path
+    registry: RegistryServer,
+    authority: trustme.CA,
+    login: dict[str, str],
+    kaptain_home: Path,
+    tmp_path: Path,
 ) -> Config:
     """Of who may push, with a project and a base image to build on."""
     (tmp_path / "train.py").write_text("print('training')\n", encoding="utf-8")
-    entry = {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
-    login = {"auths": {registry.host: entry}}
     config = Config.local(
         home=kaptain_home,
         base_dir=str(tmp_path),
-        docker_config_provider=DockerConfigurationProvider(json.dumps(login)),
+        docker_config_provider=DockerConfigurationProvider(
+            json.dumps({"auths": {registry.host: login}})
+        ),
         docker_registry_url=registry.endpoint,
         docker_registry_certificate_provider=DockerRegistryCertificateProvider(
             authority.cert_pem.bytes().decode()
@@ -101,6 +113,7 @@ def variables_of_step(config: Config) -> dict[str, str]:
 def test_what_is_published_is_found_by_a_step(
     config: Config, registry: RegistryServer, authority: trustme.CA, tmp_path: Path
 ) -> None:
+    name = fresh(registry.host, "team/private").repository
     model = Model(
         id="dev/private",
         name="Private",
@@ -109,7 +122,7 @@ def test_what_is_published_is_found_by_a_step(
         framework="sklearn",
         framework_version="1.5",
         main_file="train.py",
-        image_name="team/private",
+        image_name=name,
         base_image=base_image(registry),
         config=config,
     )
@@ -118,7 +131,7 @@ def test_what_is_published_is_found_by_a_step(
     assert record.outcome is not None and record.outcome.image is not None
     image = record.outcome.image
     told = inspected(f"{registry.host}/{image.name}", authority, tmp_path)
-    assert image.reference == f"{registry.host}/team/private@{told['Digest']}"
+    assert image.reference == f"{registry.host}/{name}@{told['Digest']}"
     assert told["Labels"]["checksum"] == image.checksum
 
     found = PublishedImages.of_step(variables_of_step(config)).find(image.name, image.checksum)
@@ -129,8 +142,9 @@ def test_a_tool_has_the_login_and_the_certificate(
     config: Config, registry: RegistryServer, authority: trustme.CA, buildah: None, tmp_path: Path
 ) -> None:
     """To pull the base, and to push what it made of it."""
+    name = fresh(registry.host, "team/app").repository
     dockerfile = f"FROM {base_image(registry)}\nSTOPSIGNAL SIGINT\n"
-    built = ImageBuilderUtil.builder("team/app:1", dockerfile, config=config).build_image()
-    told = inspected(f"{registry.host}/team/app:1", authority, tmp_path)
-    assert built.built and built.reference == f"{registry.host}/team/app@{told['Digest']}"
+    built = ImageBuilderUtil.builder(f"{name}:1", dockerfile, config=config).build_image()
+    told = inspected(f"{registry.host}/{name}:1", authority, tmp_path)
+    assert built.built and built.reference == f"{registry.host}/{name}@{told['Digest']}"
     assert told["Labels"]["checksum"] == built.checksum
