@@ -27,7 +27,7 @@ from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.debian import PYTHON_VERSION, run_in_root
 from kaptain_kfp.testing.registry import RegistryServer
 
-from ..needs import FRAMEWORKS, lack, need_modules
+from ..needs import FRAMEWORKS, ROOT, lack, need_modules
 from .registry.conftest import fresh
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -220,6 +220,8 @@ def test_the_torch_example(
 def torch_packages() -> Path:
     """Where PyTorch is installed here, for the Python of the base."""
     need_modules("torch", "sklearn")
+    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        lack(ROOT, "nothing can be mounted here", "run it as the superuser of a Linux")
     here = "{}.{}".format(*sys.version_info)
     if here != PYTHON_VERSION:
         what = f"PyTorch is here for Python {here}, the base has {PYTHON_VERSION}"
