@@ -1,12 +1,13 @@
 """Images built and pushed by us and by buildah: same code, base, registry and machine.
 
-Arrows point at bytes to the registry, and from it.
+Arrows point at bytes to the registry, and from it; megabytes at the end are the memory of the
+biggest process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -29,6 +30,8 @@ _OVERHEAD = 16 << 10
 """Bytes of requests, of the configuration and of the manifest."""
 _BUDGET = f"≥ {_FASTER:g} × faster"
 _NEW_POD = "in a new pod"
+"""Where nothing is kept of builds before, neither by us nor by the peer."""
+_KEEPING = "keeping base and layers"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class _Grounds:
 
     Attributes:
         buildah: The peer, or why there is none.
+        ours: This package.
+        mine: What our builds took so far.
+        other: What those of the peer took.
     """
 
     project: Project
@@ -45,14 +51,19 @@ class _Grounds:
     relay: Relay
     small: str
     big: str
+    mine: list[Built] = field(default_factory=list)
+    other: list[Built] = field(default_factory=list)
 
     def name(self, builder: str, base: str) -> str:
         """Returns the name of the image, in a repository of its own."""
         return f"{self.relay.host}/{builder}/{base.rpartition(':')[2]}:1"
 
-    def we(self, base: str) -> Built:
+    def we(self, base: str, *, new_pod: bool = False) -> Built:
         """Builds with this package."""
-        return self.ours.build(base, self.name("ours", base))
+        if new_pod:
+            self.ours.forget()
+        self.mine.append(self.ours.build(base, self.name("ours", base)))
+        return self.mine[-1]
 
     def they(self, *, new_pod: bool = False) -> list[Built]:
         """Builds on the big base with buildah, if it is there."""
@@ -60,7 +71,8 @@ class _Grounds:
             return []
         if new_pod:
             self.buildah.forget()
-        return [self.buildah.build(self.big, self.name("buildah", self.big))]
+        self.other.append(self.buildah.build(self.big, self.name("buildah", self.big)))
+        return self.other[-1:]
 
 
 def run(folder: Path, megabytes: int = 1024, runs: int = 3, peer: bool = True) -> Iterator[Result]:
@@ -96,9 +108,16 @@ def run(folder: Path, megabytes: int = 1024, runs: int = 3, peer: bool = True) -
 
 def _measure(grounds: _Grounds, base: str, runs: int) -> Iterator[Result]:
     first = [grounds.we(grounds.big)]
-    yield _compared(grounds, f"image: first build, {base}", first, grounds.they(), of=_NEW_POD)
-    small, big = [grounds.we(grounds.small)], []
-    fresh, kept, bare = [], [], []
+    yield _compared(grounds, f"image: first build {_NEW_POD}, {base}", first, grounds.they())
+    yield from _code(grounds, base, runs)
+    yield from _requirements(grounds, base, runs)
+    yield _memory(grounds)
+
+
+def _code(grounds: _Grounds, base: str, runs: int) -> Iterator[Result]:
+    grounds.we(grounds.small)  # has its requirements
+    small, big, bare = [], [], []
+    fresh, kept = [], []
     for _ in range(runs):
         grounds.project.change_code()
         small.append(grounds.we(grounds.small))
@@ -106,21 +125,27 @@ def _measure(grounds: _Grounds, base: str, runs: int) -> Iterator[Result]:
         fresh += grounds.they(new_pod=True)
         grounds.project.change_code()
         kept += grounds.they()
-        grounds.ours.forget()
-        bare.append(grounds.we(grounds.big))
+        bare.append(grounds.we(grounds.big, new_pod=True))
         grounds.we(grounds.small)  # has its requirements again
-    code = f"image: code change, {base}"
-    yield _compared(grounds, code, bare, fresh, of=_NEW_POD, budget=_BUDGET)
-    yield _compared(grounds, "the same, our requirements kept", big, fresh, of=_NEW_POD)
-    yield _compared(grounds, "the same, both keeping what they can", big, kept)
-    yield from _flat(grounds, small[1:], big)
-    required, theirs = [], []
+    what = f"image: code change {_NEW_POD}, {base}"
+    yield _compared(grounds, what, bare, fresh, budget=_BUDGET)
+    yield _compared(grounds, "the same, our requirements kept", big, fresh)
+    yield _compared(grounds, "the same, both keeping what they can", big, kept, of=_KEEPING)
+    yield from _flat(grounds, small, big)
+
+
+def _requirements(grounds: _Grounds, base: str, runs: int) -> Iterator[Result]:
+    bare, big = [], []
+    fresh, kept = [], []
     for _ in range(runs):
         grounds.project.change_requirements()
-        required.append(grounds.we(grounds.big))
-        theirs += grounds.they()
-    yield _compared(grounds, f"image: requirements change, {base}", required, theirs)
-    yield _memory([*first, *small, *big, *bare, *required], fresh)
+        bare.append(grounds.we(grounds.big, new_pod=True))
+        fresh += grounds.they(new_pod=True)
+        grounds.project.change_requirements()
+        big.append(grounds.we(grounds.big))
+        kept += grounds.they()
+    yield _compared(grounds, f"image: requirements change {_NEW_POD}, {base}", bare, fresh)
+    yield _compared(grounds, "the same, both keeping what they can", big, kept, of=_KEEPING)
 
 
 def _compared(
@@ -129,20 +154,19 @@ def _compared(
     ours: Sequence[Built],
     theirs: Sequence[Built],
     *,
-    of: str = "keeping base and layers",
+    of: str = _NEW_POD,
     budget: str = "",
 ) -> Result:
-    mine = _seconds(ours)
-    figures = f"{mine:.2f} s, {_traffic(ours[-1])}"
     if isinstance(grounds.buildah, NotMeasured):
-        return Result(what, figures, budget, None, f"buildah: not measured, {grounds.buildah}")
-    other = _seconds(theirs)
+        why = f"buildah: not measured, {grounds.buildah}"
+        return Result(what, _figures(ours), budget, None, why)
+    faster = _seconds(theirs) / _seconds(ours)
     return Result(
         what,
-        f"{other / mine:.1f} × faster ({figures})",
+        f"{faster:.1f} × faster ({_figures(ours)})",
         budget,
-        other / mine >= _FASTER if budget else None,
-        f"buildah ({grounds.buildah.driver}) {of}: {other:.2f} s, {_traffic(theirs[-1])}",
+        faster >= _FASTER if budget else None,
+        f"buildah ({grounds.buildah.driver}) {of}: {_figures(theirs)}",
     )
 
 
@@ -172,15 +196,14 @@ def _code_bytes(grounds: _Grounds) -> int:
     return manifest.layers[-1].size
 
 
-def _memory(ours: Sequence[Built], theirs: Sequence[Built]) -> Result:
-    mine = max(built.spent.megabytes for built in ours)
-    other = max((built.spent.megabytes for built in theirs), default=None)
+def _memory(grounds: _Grounds) -> Result:
+    mine = _megabytes(grounds.mine)
     return Result(
         "image: memory of the biggest process, all builds",
         f"{mine:.0f} MB",
         f"≤ {_MOST_MEGABYTES} MB",
         mine <= _MOST_MEGABYTES,
-        f"buildah {other:.0f} MB" if other else "",
+        f"buildah {_megabytes(grounds.other):.0f} MB" if grounds.other else "",
     )
 
 
@@ -188,5 +211,11 @@ def _seconds(builds: Sequence[Built]) -> float:
     return median(built.spent.seconds for built in builds)
 
 
-def _traffic(built: Built) -> str:
-    return f"↑ {built.sent / 1e6:.2f} MB ↓ {built.received / 1e6:.2f} MB"
+def _megabytes(builds: Sequence[Built]) -> float:
+    return max(built.spent.megabytes for built in builds)
+
+
+def _figures(builds: Sequence[Built]) -> str:
+    sent, received = builds[-1].sent / 1e6, builds[-1].received / 1e6
+    traffic = f"↑ {sent:.2f} MB ↓ {received:.2f} MB"
+    return f"{_seconds(builds):.2f} s, {traffic}, {_megabytes(builds):.0f} MB"

@@ -60,14 +60,18 @@ def _accept(listener: socket.socket, server: tuple[str, int], relay: Relay) -> N
     with suppress(OSError):  # it is closed
         while True:
             client, _ = listener.accept()
-            upstream = socket.create_connection(server)
-            for end in (client, upstream):
-                # what is small goes at once, as without a relay
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for source, target, up in ((client, upstream, 1), (upstream, client, 0)):
-                threading.Thread(
-                    target=_pass_on, args=(source, target, relay, up), daemon=True
-                ).start()
+            threading.Thread(target=_connect, args=(client, server, relay), daemon=True).start()
+
+
+def _connect(client: socket.socket, server: tuple[str, int], relay: Relay) -> None:
+    with client, socket.create_connection(server) as upstream:
+        for end in (client, upstream):
+            # what is small goes at once, as without a relay
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        back = threading.Thread(target=_pass_on, args=(upstream, client, relay, 0), daemon=True)
+        back.start()
+        _pass_on(client, upstream, relay, 1)
+        back.join()
 
 
 def _pass_on(source: socket.socket, target: socket.socket, relay: Relay, up: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +12,22 @@ from typing import Any
 
 import pytest
 
+from kaptain_kfp.testing.debian import debian_layout
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
 from kaptain_kfp.testing.leaks import Leaks
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
 from kaptain_kfp.testing.s3 import S3_KEYS
 
-from .needs import SHARED, SHARED_FOLDER, need_programs, need_registry
+from .needs import (
+    REGISTRY,
+    ROOT,
+    SHARED,
+    SHARED_FOLDER,
+    lack,
+    need_programs,
+    need_registry,
+    required,
+)
 
 pytest_plugins = ["kaptain_kfp.testing.plugin"]
 
@@ -126,6 +137,37 @@ def proxy(registry: RegistryServer) -> Iterator[FaultyProxy]:
     """What stands before the registry, and has bad days."""
     with proxy_to(registry.endpoint) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def layout() -> Path:
+    """A Debian with a Python, as an OCI layout; kept from one session to the next."""
+    need_registry("debootstrap", "umoci", "skopeo", "chroot")
+    if os.geteuid():
+        lack(REGISTRY, "debootstrap and chroot need the superuser", "run it as root")
+    try:
+        return debian_layout()
+    except subprocess.CalledProcessError as error:
+        if required(REGISTRY):
+            raise
+        pytest.skip(f"debootstrap failed: {error.stderr[-300:]}")
+
+
+@pytest.fixture
+def buildah(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has ``buildah`` work here, and keep what it keeps in a folder of the test."""
+    need_programs("buildah")
+    if os.geteuid():
+        lack(ROOT, "buildah needs user namespaces that many machines lack", "run it as root")
+    monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
+    monkeypatch.setenv("STORAGE_DRIVER", "vfs")
+    settings = tmp_path / "storage.conf"
+    settings.write_text(
+        f'[storage]\ndriver = "vfs"\nrunroot = "{tmp_path / "run"}"\n'
+        f'graphroot = "{tmp_path / "graph"}"\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(settings))
 
 
 @pytest.fixture

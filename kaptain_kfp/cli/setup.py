@@ -13,7 +13,32 @@ _ACCOUNT = "default-editor"
 """The service account of people and runs in the namespaces that Kubeflow makes."""
 
 
-@click.group()
+_COMMAND = "component-image"
+_OPTION = f"--{_COMMAND}"
+
+
+class _Setup(click.Group):
+    """Takes a command as an option, too: what stands beside that is for the command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the words behind ``setup``."""
+        for place, word in enumerate(args):
+            option, given, value = word.partition("=")
+            # behind the name of a command every word is that command's
+            if option == _OPTION and args[0].startswith("-"):
+                repository = [value] if given else []
+                args = [_COMMAND, *args[:place], *repository, *args[place + 1 :]]
+                break
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Setup)
+@click.option(
+    _OPTION,
+    metavar="REPO[:TAG]",
+    expose_value=False,
+    help=f"The same as the command {_COMMAND}, with all of its options.",
+)
 def setup() -> None:
     """Prepare a cluster."""
 

@@ -1,8 +1,8 @@
 """The Pod Security Standards: what a namespace's level forbids in a pod, in the server's words.
 
-Pure functions. Of the level ``baseline`` those rules are here that our kinds of pods can break:
-host namespaces, ports and paths, privileges, capabilities, seccomp; to these ``restricted`` adds
-all of its own, but for pods of Windows.
+Pure functions, with all rules of the newest version. Servers that know fields for AppArmor write
+what annotations say into them, so that only fields are looked at. What some versions allow to pods
+of Windows, and to those with users of their own (``hostUsers: false``), isn't allowed here.
 """
 
 from __future__ import annotations
@@ -29,6 +29,19 @@ _VOLUMES = frozenset(
     )
 )
 _CONFINED = ("RuntimeDefault", "Localhost")
+_SELINUX_TYPES = frozenset(
+    ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
+)
+_SYSCTLS = frozenset(
+    (
+        "kernel.shm_rmid_forced",
+        *("net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"),
+        *("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"),
+        *("net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl"),
+        *("net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_keepalive_time"),
+        *("net.ipv4.tcp_rmem", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem"),
+    )
+)
 
 
 def enforced_level(namespace: Mapping[str, Any] | None, mode: str = "enforce") -> tuple[str, str]:
@@ -69,6 +82,17 @@ def violations(spec: PodSpec, level: str = "restricted") -> list[str]:
     return [text for check in LEVELS.get(level, LEVELS["restricted"]) for text in check(spec)]
 
 
+def _app_armor(spec: PodSpec) -> Iterator[str]:
+    def wrong(context: Mapping[str, Any]) -> bool:
+        return _profile(context, "appArmorProfile") not in (None, *_CONFINED)
+
+    if who := _setters(spec, wrong):
+        found = {str(_profile(context, "appArmorProfile")) for context in _those(spec, wrong)}
+        plural = "" if len(found) == 1 else "s"
+        must_not = f"must not set AppArmor profile type to {_quoted(sorted(found))}"
+        yield f"forbidden AppArmor profile{plural} ({who} {must_not})"
+
+
 def _host_namespaces(spec: PodSpec) -> Iterator[str]:
     shared = [f"{key}=true" for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
     if shared:
@@ -93,11 +117,76 @@ def _host_ports(spec: PodSpec) -> Iterator[str]:
         yield f"hostPort ({_named('container', names)} {use} {word} {', '.join(ports)})"
 
 
+def _host_probes(spec: PodSpec) -> Iterator[str]:
+    found = {c["name"]: hosts for c in _containers(spec) if (hosts := set(_hosts(c)))}
+    if found:
+        names = sorted(found)
+        use = "uses" if len(names) == 1 else "use"
+        what = _named("probe or lifecycle host", sorted(set().union(*found.values())))
+        yield f"probe or lifecycle host ({_named('container', names)} {use} {what})"
+
+
+def _hosts(container: Mapping[str, Any]) -> Iterator[str]:
+    """Yields whom a container has the node's kubelet ask, other than itself."""
+    lifecycle = container.get("lifecycle") or {}
+    handlers = [lifecycle.get(moment) for moment in ("postStart", "preStop")]
+    handlers += [container.get(f"{kind}Probe") for kind in ("liveness", "readiness", "startup")]
+    for handler in filter(None, handlers):
+        for action in ("httpGet", "tcpSocket"):
+            if host := (handler.get(action) or {}).get("host"):
+                yield host
+
+
 def _privileged(spec: PodSpec) -> Iterator[str]:
     names = _with(spec, lambda context: context.get("privileged"))
     if names:
         must_not = "must not set securityContext.privileged=true"
         yield f"privileged ({_named('container', names)} {must_not})"
+
+
+def _proc_mount(spec: PodSpec) -> Iterator[str]:
+    allowed = (None, "Default")
+    names = _with(spec, lambda context: context.get("procMount") not in allowed)
+    if names:
+        found = {c["procMount"] for c in map(_context, _containers(spec)) if "procMount" in c}
+        types = _quoted(sorted(found.difference(allowed)))
+        must_not = f"must not set securityContext.procMount to {types}"
+        yield f"procMount ({_named('container', names)} {must_not})"
+
+
+def _selinux(spec: PodSpec) -> Iterator[str]:
+    def options(context: Mapping[str, Any]) -> Mapping[str, str]:
+        return context.get("seLinuxOptions") or {}
+
+    def wrong(context: Mapping[str, Any]) -> bool:
+        found = options(context)
+        custom = bool(found.get("user") or found.get("role"))
+        return custom or found.get("type", "") not in _SELINUX_TYPES
+
+    if who := _setters(spec, wrong):
+        found = [options(context) for context in _those(spec, wrong)]
+        types = sorted({one.get("type", "") for one in found} - _SELINUX_TYPES)
+        what = [_named("type", types)] if types else []
+        for key in ("user", "role"):
+            what += [f"{key} may not be set"] if any(one.get(key) for one in found) else []
+        forbidden = f"set forbidden securityContext.seLinuxOptions: {'; '.join(what)}"
+        yield f"seLinuxOptions ({who} {forbidden})"
+
+
+def _sysctls(spec: PodSpec) -> Iterator[str]:
+    asked = _context(spec).get("sysctls") or ()
+    names = [sysctl["name"] for sysctl in asked if sysctl["name"] not in _SYSCTLS]
+    if names:
+        yield f"forbidden sysctls ({', '.join(names)})"
+
+
+def _windows_host_process(spec: PodSpec) -> Iterator[str]:
+    def wrong(context: Mapping[str, Any]) -> bool:
+        return bool((context.get("windowsOptions") or {}).get("hostProcess"))
+
+    if who := _setters(spec, wrong):
+        must_not = "must not set securityContext.windowsOptions.hostProcess=true"
+        yield f"hostProcess ({who} {must_not})"
 
 
 def _default_capabilities(spec: PodSpec) -> Iterator[str]:
@@ -171,7 +260,7 @@ def _seccomp(spec: PodSpec, *, needed: bool) -> Iterator[str]:
         troubles.append(f'pod {must_not} "{of_pod}"')
     wrong = {c["name"]: p for c in _containers(spec) if (p := _profile(_context(c))) not in allowed}
     if wrong:
-        types = ", ".join(f'"{word}"' for word in sorted({str(word) for word in wrong.values()}))
+        types = _quoted(sorted({str(word) for word in wrong.values()}))
         troubles.append(f"{_named('container', list(wrong))} {must_not} {types}")
     silent = _with(spec, lambda context: _profile(context) is None)
     if needed and not troubles and silent and of_pod is None:
@@ -196,13 +285,26 @@ def _containers(spec: PodSpec) -> list[Mapping[str, Any]]:
     return [container for kind in kinds for container in spec.get(kind) or ()]
 
 
-def _context(container: Mapping[str, Any]) -> Mapping[str, Any]:
-    return container.get("securityContext") or {}
+def _context(owner: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the securityContext of a container, or of the whole pod."""
+    return owner.get("securityContext") or {}
 
 
 def _with(spec: PodSpec, holds: Callable[[Mapping[str, Any]], object]) -> list[str]:
     """Returns the names of the containers of whose securityContext something holds."""
     return [c["name"] for c in _containers(spec) if holds(_context(c))]
+
+
+def _those(spec: PodSpec, holds: Callable[[Mapping[str, Any]], bool]) -> list[Mapping[str, Any]]:
+    """Returns the securityContexts of which something holds, the pod's among them."""
+    return [context for context in map(_context, (spec, *_containers(spec))) if holds(context)]
+
+
+def _setters(spec: PodSpec, holds: Callable[[Mapping[str, Any]], bool]) -> str:
+    """Returns in words whose securityContext something holds of; empty if nobody's."""
+    names = _with(spec, holds)
+    who = ["pod"] if holds(_context(spec)) else []
+    return " and ".join([*who, _named("container", names)] if names else who)
 
 
 def _capabilities(context: Mapping[str, Any], word: str) -> Sequence[str]:
@@ -215,32 +317,34 @@ def _added_capabilities(spec: PodSpec, allowed: set[str] | frozenset[str]) -> st
         wrong = set(_capabilities(_context(container), "add")) - allowed
         added |= wrong
         names += [container["name"]] if wrong else []
-    words = ", ".join(f'"{word}"' for word in sorted(added))
+    words = _quoted(sorted(added))
     who = _named("container", names)
     return f"{who} must not include {words} in securityContext.capabilities.add" if names else ""
 
 
-def _profile(context: Mapping[str, Any]) -> str | None:
-    return (context.get("seccompProfile") or {}).get("type")
+def _profile(context: Mapping[str, Any], kind: str = "seccompProfile") -> str | None:
+    return (context.get(kind) or {}).get("type")
 
 
 def _named(word: str, names: Sequence[str]) -> str:
     plural = "" if len(names) == 1 else "s"
-    return f"{word}{plural} " + ", ".join(f'"{name}"' for name in names)
+    return f"{word}{plural} {_quoted(names)}"
 
 
-_BASELINE: tuple[Check, ...] = (_host_namespaces, _host_ports, _privileged)
+def _quoted(words: Sequence[str]) -> str:
+    return ", ".join(f'"{word}"' for word in words)
+
+
 LEVELS: Mapping[str, tuple[Check, ...]] = {
     "privileged": (),
     "baseline": (
-        _default_capabilities,
-        *_BASELINE[:1],
-        _host_paths,
-        *_BASELINE[1:],
-        _seccomp_baseline,
+        *(_app_armor, _default_capabilities, _host_namespaces, _host_paths, _host_ports),
+        *(_host_probes, _privileged, _proc_mount, _selinux, _seccomp_baseline, _sysctls),
+        _windows_host_process,
     ),
     "restricted": (
-        *_BASELINE,
+        *(_app_armor, _host_namespaces, _host_ports, _host_probes, _privileged, _proc_mount),
+        *(_selinux, _sysctls, _windows_host_process),
         *(_no_escalation, _no_capabilities, _volume_types, _not_root, _user, _seccomp_restricted),
     ),
 }

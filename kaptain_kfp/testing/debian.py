@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["PYTHON_VERSION", "debian_layout", "run_in_root"]
@@ -20,6 +20,9 @@ _SUITE = "bookworm"
 _PACKAGES = "python3"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SECONDS = 900.0
+_LEND = """
+mount --bind "$0" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"
+"""
 
 
 def debian_layout(cache: Path | None = None) -> Path:
@@ -48,7 +51,13 @@ def debian_layout(cache: Path | None = None) -> Path:
 
 
 def run_in_root(
-    root: Path, command: Sequence[str], *, environment: Sequence[str], cwd: str, user: int
+    root: Path,
+    command: Sequence[str],
+    *,
+    environment: Sequence[str],
+    cwd: str,
+    user: int,
+    lent: Mapping[str, Path] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program in an unpacked root file system, as that user.
 
@@ -58,9 +67,18 @@ def run_in_root(
         environment: ``NAME=value``, and nothing else.
         cwd: The folder that it starts in.
         user: The number of the user, and of the group.
+        lent: Folders of this machine that are seen in there as long as the program runs, and that
+            can't be changed by it: by their paths in there. It needs ``unshare``.
     """
+    lending = []
+    for place, folder in (lent or {}).items():
+        seen = root / place.lstrip("/")
+        seen.mkdir(parents=True)
+        lending += ["sh", "-c", _LEND, str(folder), str(seen)]
     return subprocess.run(
         [
+            # mounts of its own: whatever removes the root later doesn't find what was lent
+            *(("unshare", "--mount", *lending) if lending else ()),
             *("chroot", f"--userspec={user}:{user}", "--groups=", str(root)),
             *("/usr/bin/env", "-i", *environment),
             *("/bin/sh", "-c", 'cd "$0" && exec "$@"', cwd, *command),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,13 @@ def test_what_is_built_is_in_the_registry(words: list[str], skopeo: Callable[...
     assert "Layer with training code in /kaptain" in result.stderr
     again = told(*words, "-f", "src", "--json")
     assert (again["built"], again["reference"]) == (False, reference)
+
+
+def test_bytes_that_are_sent_are_told_of(words: list[str], project: Path) -> None:
+    (project / "src" / "noise.bin").write_bytes(os.urandom(2 << 20))
+    said = call(*words, "-f", "src").stderr
+    assert re.search(r"^sha256:\w{12}: (2,\d{3},\d{3}) of \1 bytes are sent\.$", said, re.M)
+    assert "bytes are sent" not in call(*words, "-f", "src").stderr
 
 
 def test_a_model_finds_it_and_puts_its_own_labels_on(

@@ -98,6 +98,33 @@ def test_what_is_applied_is_all_that_doctor_asks_for(
     assert {check.verdict for check in looked()} == {"ok"}
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("Steps",), 1, "component_image: 'Steps'"),
+        (("Steps", "--base-image", "python"), 1, "component_image: 'Steps'"),
+        (("rbac:1", "--platform", "arm"), 1, "platform: 'arm'"),
+        ((), 2, "Missing argument 'REPO[:TAG]'"),
+        (("steps:1", "--base"), 2, "--base"),
+    ],
+)
+def test_the_component_image_is_a_command_and_an_option(
+    words: tuple[str, ...], code: int, said: str
+) -> None:
+    of_command = call("setup", "component-image", *words, code=code).output
+    assert said in of_command
+    assert call("setup", "--component-image", *words, code=code).output == of_command
+    if words:
+        option = f"--component-image={words[0]}"
+        assert call("setup", *words[1:], option, code=code).output == of_command
+
+
+def test_no_other_command_takes_that_option() -> None:
+    assert "--component-image REPO[:TAG]" in call("setup", "--help").output
+    refused = call("setup", "rbac", "--component-image", "steps:1", code=2).output
+    assert "No such option" in refused and "setup rbac" in refused
+
+
 def rule_of(rule: dict[str, Any]) -> Rule:
     return Rule(rule["verbs"], rule["apiGroups"], rule["resources"], ("team-a",))
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from kaptain_kfp.exceptions import ImageBuildException
+from kaptain_kfp.manifests.secret import registry_secret_name, storage_secret_name
 from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.runs.base import RunState
 from kaptain_kfp.testing.faulty_proxy import proxy_to
@@ -19,7 +20,7 @@ from kaptain_kfp.testing.homes import pod_processes
 from kaptain_kfp.testing.wheels import make_wheel
 
 from .conftest import MakeKubeflow
-from .kubeflow import UPLOADING, Kubeflow
+from .kubeflow import MODEL_ID, UPLOADING, Kubeflow
 
 MOST_TO_FIND_AN_IMAGE = 4
 
@@ -64,6 +65,14 @@ IMPORTING = UPLOADING.replace("import json", "import small, json").replace(
 )
 
 
+SECRETS = [registry_secret_name(MODEL_ID), storage_secret_name(MODEL_ID)]
+"""The model's own: the builder makes none that could be left behind."""
+
+
+def names_of(kubeflow: Kubeflow, kind: str) -> list[str]:
+    return sorted(one["metadata"]["name"] for one in kubeflow.objects(kind))
+
+
 def test_requirements_are_installed_by_the_base_image_once(
     kubeflow: Kubeflow, tmp_path: Path
 ) -> None:
@@ -85,6 +94,8 @@ def test_requirements_are_installed_by_the_base_image_once(
         assert line in said
     (job,) = kubeflow.objects("Job")
     assert "-build-" not in job["metadata"]["name"], "the builder's Job is removed"
+    assert not any("-build-" in name for name in names_of(kubeflow, "Pod"))
+    assert names_of(kubeflow, "Secret") == SECRETS
 
     (kubeflow.project / "trainer.py").write_text(IMPORTING + "\n# changed", encoding="utf-8")
     assert model.train({"--C": 1}) is True
@@ -104,6 +115,7 @@ def test_a_requirement_that_does_not_exist(kubeflow: Kubeflow, tmp_path: Path) -
     )
     assert "No matching distribution found for nope==3" in str(caught.value)
     assert kubeflow.objects("Job") == []
+    assert names_of(kubeflow, "Secret") == SECRETS
     assert not list(kubeflow.registry.folder.rglob("digits/_manifests/tags/*"))
 
 

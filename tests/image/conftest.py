@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +7,6 @@ import pytest
 
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing import wheels
-from kaptain_kfp.testing.debian import debian_layout
-
-from ..needs import REGISTRY, lack, need_registry, required
 
 
 class RecordingStore(FolderStore):
@@ -51,17 +46,3 @@ def store(tmp_path: Path) -> RecordingStore:
 @pytest.fixture
 def make_wheel() -> Callable[..., Path]:
     return wheels.make_wheel
-
-
-@pytest.fixture(scope="session")
-def layout() -> Path:
-    """A Debian with a Python, as an OCI layout; kept from one session to the next."""
-    need_registry("debootstrap", "umoci", "skopeo", "chroot")
-    if os.geteuid():
-        lack(REGISTRY, "debootstrap and chroot need the superuser", "run it as root")
-    try:
-        return debian_layout()
-    except subprocess.CalledProcessError as error:
-        if required(REGISTRY):
-            raise
-        pytest.skip(f"debootstrap failed: {error.stderr[-300:]}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
 import shutil
 import subprocess
-import tarfile
+import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +24,10 @@ from kaptain_kfp.image.published import PublishedImages
 from kaptain_kfp.image.registry.names import ImageReference
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec, StoreSpec
 from kaptain_kfp.store.folder import FolderStore
-from kaptain_kfp.testing.debian import run_in_root
+from kaptain_kfp.testing.debian import PYTHON_VERSION, run_in_root
 from kaptain_kfp.testing.registry import RegistryServer
 
+from ..needs import FRAMEWORKS, ROOT, lack, need_modules
 from .registry.conftest import fresh
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -98,6 +101,48 @@ class Project:
         return images.build(self.spec(store), store, self.said.append)
 
 
+@dataclass(frozen=True)
+class Unpacked:
+    """An image on this disk: what runs, where and with which variables it tells alone."""
+
+    root: Path
+    process: dict[str, Any]
+
+    @classmethod
+    def of(cls, reference: str, place: Path) -> Unpacked:
+        layout, bundle = place / "layout", place / "bundle"
+        copy(f"docker://{reference}", f"oci:{layout}:x")
+        run("umoci", "unpack", "--image", f"{layout}:x", str(bundle))
+        store = bundle / "rootfs" / "store"
+        store.mkdir()
+        os.chown(store, USER, USER)
+        return cls(bundle / "rootfs", json.loads((bundle / "config.json").read_text())["process"])
+
+    def train(self, *flags: str, packages: Path | None = None) -> str:
+        """Runs it as a plain user, with packages that its base would have; returns what it says."""
+        environment = dict(variable.split("=", 1) for variable in self.process["env"])
+        if packages is not None:
+            own = environment.get("PYTHONPATH")
+            environment["PYTHONPATH"] = ":".join([*([own] if own else []), "/packages"])
+        environment["TRAINED_MODEL_UPLOAD_PATH"] = "file:///store/model"
+        environment["MODEL_LIFECYCLE_PHASE"] = "train"
+        done = run_in_root(
+            self.root,
+            [*self.process["args"], *flags],
+            environment=[f"{name}={value}" for name, value in environment.items()],
+            cwd=self.process["cwd"],
+            user=USER,
+            lent={"/packages": packages} if packages is not None else None,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def has_written(self, name: str) -> None:
+        """Expects the model beside its script, and where it was sent to."""
+        assert (self.root / "kaptain" / name).stat().st_uid == USER
+        assert [path.name for path in (self.root / "store").rglob(f"*{name}")] == [name]
+
+
 @pytest.fixture(scope="module")
 def project(
     base: ImageReference, registry: RegistryServer, tmp_path_factory: pytest.TempPathFactory
@@ -125,32 +170,10 @@ def test_others_know_it(
 
 
 def test_it_trains_as_a_plain_user(built: BuiltImage, tmp_path: Path) -> None:
-    """What runs, where and with which variables is told by the image alone."""
-    layout, bundle = tmp_path / "layout", tmp_path / "bundle"
-    copy(f"docker://{built.reference}", f"oci:{layout}:x")
-    run("umoci", "unpack", "--image", f"{layout}:x", str(bundle))
-    process = json.loads((bundle / "config.json").read_text())["process"]
-    root = bundle / "rootfs"
-    store = root / "store"
-    store.mkdir()
-    os.chown(store, USER, USER)
-    done = run_in_root(
-        root,
-        [*process["args"], "--C=10.0"],
-        environment=[
-            *process["env"],
-            "TRAINED_MODEL_UPLOAD_PATH=file:///store/model",
-            "MODEL_LIFECYCLE_PHASE=train",
-        ],
-        cwd=process["cwd"],
-        user=USER,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert float(done.stdout.partition("accuracy=")[2].split()[0]) > 0.9
-    # beside itself, and where it was sent to
-    written = root / "kaptain" / "model.joblib"
-    assert written.stat().st_uid == USER
-    assert [path.name for path in store.rglob("*.joblib")] == ["model.joblib"]
+    unpacked = Unpacked.of(built.reference, tmp_path)
+    said = unpacked.train("--C=10.0")
+    assert float(said.partition("accuracy=")[2].split()[0]) > 0.9
+    unpacked.has_written("model.joblib")
 
 
 def test_changed_code_needs_no_requirements(built: BuiltImage, project: Project) -> None:
@@ -168,16 +191,22 @@ def test_changed_code_needs_no_requirements(built: BuiltImage, project: Project)
     assert not project.build().built
 
 
-def test_the_torch_example(
-    base: ImageReference, registry: RegistryServer, tmp_path: Path, skopeo: Callable[..., Any]
-) -> None:
-    folder = tmp_path / "digits_torch"
+@pytest.fixture(scope="module")
+def torch_built(
+    base: ImageReference, registry: RegistryServer, tmp_path_factory: pytest.TempPathFactory
+) -> BuiltImage:
+    folder = tmp_path_factory.mktemp("project") / "digits_torch"
     shutil.copytree(EXAMPLES / "digits_torch", folder)
     target = fresh(registry.host, "team/torch")
-    built = Project(folder, base, target, "pytorch", extra_files=["model.py"]).build()
-    told, config = skopeo(built.name), skopeo(built.name, "--config")
+    return Project(folder, base, target, "pytorch", extra_files=["model.py"]).build()
+
+
+def test_the_torch_example(
+    torch_built: BuiltImage, base: ImageReference, skopeo: Callable[..., Any]
+) -> None:
+    told, config = skopeo(torch_built.name), skopeo(torch_built.name, "--config")
     below = skopeo(base)
-    assert built.reference.endswith(told["Digest"])
+    assert torch_built.reference.endswith(told["Digest"])
     # without requirements there is one layer less
     assert told["Layers"][:-2] == below["Layers"]
     assert told["Architecture"] == below["Architecture"]
@@ -186,8 +215,33 @@ def test_the_torch_example(
     assert config["config"]["WorkingDir"] == "/kaptain"
     assert config["config"]["Entrypoint"] == ["python", "-u", "trainer.py"]
     assert len(config["rootfs"]["diff_ids"]) == len(told["Layers"])
-    layout = tmp_path / "layout"
-    copy(f"docker://{built.reference}", f"oci:{layout}:x")
-    blob = layout / "blobs" / "sha256" / told["Layers"][-1].removeprefix("sha256:")
-    with tarfile.open(blob) as archive:
-        assert {"kaptain/trainer.py", "kaptain/model.py"} <= set(archive.getnames())
+
+
+@pytest.fixture(scope="module")
+def torch_packages() -> Path:
+    """Where PyTorch is installed here, for the Python of the base."""
+    need_modules("torch", "sklearn")
+    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        lack(ROOT, "nothing can be mounted here", "run it as the superuser of a Linux")
+    here = "{}.{}".format(*sys.version_info)
+    if here != PYTHON_VERSION:
+        what = f"PyTorch is here for Python {here}, the base has {PYTHON_VERSION}"
+        lack(FRAMEWORKS, what, f"run the tests with Python {PYTHON_VERSION}")
+    spec = importlib.util.find_spec("torch")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parents[1]
+
+
+def test_it_trains_with_torch_as_a_plain_user(
+    torch_packages: Path, torch_built: BuiltImage, tmp_path: Path
+) -> None:
+    """The base brings no PyTorch, as a test can't fetch gigabytes: it is lent this machine's."""
+    unpacked = Unpacked.of(torch_built.reference, tmp_path)
+    said = unpacked.train("--epochs=3", packages=torch_packages)
+    losses = [float(part.split()[0]) for part in said.split("loss=")[1:]]
+    assert len(losses) == 3 and losses[-1] < losses[0] / 2
+    unpacked.has_written("model.pt")
+    with zipfile.ZipFile(unpacked.root / "kaptain" / "model.pt") as archive:
+        # 64 × 64 and 64 × 10 weights with their biases, of four bytes each
+        weights = [item.file_size for item in archive.infolist() if "/data/" in item.filename]
+    assert sum(weights) == 4 * (64 * 64 + 64 + 64 * 10 + 10)

@@ -75,6 +75,79 @@ def test_one_container(change: dict[str, Any], wrong: list[str]) -> None:
     assert violations(pod({**FITS, **change})) == wrong
 
 
+BAD_SELINUX = {"type": "spc_t", "user": "u", "role": "r"}
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "of_container", "wrong"),
+    [
+        (
+            {"appArmorProfile": {"type": "Unconfined"}},
+            {"appArmorProfile": {"type": "Other"}},
+            'forbidden AppArmor profiles (pod and container "a" must not set AppArmor profile '
+            'type to "Other", "Unconfined")',
+        ),
+        (
+            {"appArmorProfile": {"type": "RuntimeDefault"}},
+            {"appArmorProfile": {"type": "Localhost"}},
+            None,
+        ),
+        (
+            {"seLinuxOptions": {"type": "container_t", "level": "s0"}},
+            {"seLinuxOptions": BAD_SELINUX},
+            'seLinuxOptions (container "a" set forbidden securityContext.seLinuxOptions: type '
+            '"spc_t"; user may not be set; role may not be set)',
+        ),
+        (
+            {"seLinuxOptions": {"role": "r"}},
+            {"seLinuxOptions": {"type": "container_engine_t"}},
+            "seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: role may not be "
+            "set)",
+        ),
+        (
+            {},
+            {"procMount": "Unmasked"},
+            'procMount (container "a" must not set securityContext.procMount to "Unmasked")',
+        ),
+        ({}, {"procMount": "Default"}, None),
+        (
+            {"sysctls": [{"name": "kernel.msgmax"}, {"name": "net.ipv4.tcp_rmem"}]},
+            {},
+            "forbidden sysctls (kernel.msgmax)",
+        ),
+        (
+            {"windowsOptions": {"hostProcess": True}},
+            {"windowsOptions": {"hostProcess": False}},
+            "hostProcess (pod must not set securityContext.windowsOptions.hostProcess=true)",
+        ),
+    ],
+)
+def test_what_baseline_forbids_restricted_does_too(
+    of_pod: dict[str, Any], of_container: dict[str, Any], wrong: str | None
+) -> None:
+    expected = [wrong] if wrong else []
+    spec = pod({**FITS, **of_container}, securityContext=of_pod)
+    assert violations(spec, "baseline") == violations(spec, "restricted") == expected
+    assert violations(spec, "privileged") == []
+
+
+@pytest.mark.parametrize("action", ["httpGet", "tcpSocket"])
+@pytest.mark.parametrize(
+    "place", ["livenessProbe", "readinessProbe", "startupProbe", "postStart", "preStop"]
+)
+def test_the_kubelet_is_sent_to_nobody_else(place: str, action: str) -> None:
+    def spec(**host: str) -> dict[str, Any]:
+        handler = {place: {action: {"port": 80, **host}}}
+        made = pod(FITS)
+        made["containers"][0] |= handler if place.endswith("Probe") else {"lifecycle": handler}
+        return made
+
+    wrong = 'probe or lifecycle host (container "a" uses probe or lifecycle host "169.254.169.254")'
+    for level in ("baseline", "restricted"):
+        assert violations(spec(host="169.254.169.254"), level) == [wrong]
+        assert violations(spec(host=""), level) == violations(spec(), level) == []
+
+
 def test_several_containers_are_named_together() -> None:
     no_drop = {**FITS, "capabilities": {}}
     assert violations(pod(no_drop, FITS, no_drop)) == [

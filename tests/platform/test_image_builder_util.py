@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -20,7 +21,7 @@ from kaptain_kfp.testing.base_image import push_base_image
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy
 from kaptain_kfp.testing.registry import RegistryServer
 
-from ..needs import ROOT, lack, need_programs
+from ..needs import need_programs
 
 HEAD = """
 ARG VERSION=1
@@ -112,6 +113,17 @@ def test_layers_are_enough(
     assert '__version__ = "1.16.0"' in six
 
 
+def test_bytes_that_are_sent_are_told_of(
+    registry: RegistryServer, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dockerfile = f"{HEAD}COPY noise.bin /\n"
+    for verbose in (True, False):
+        (project / "noise.bin").write_bytes(os.urandom(2 << 20))
+        builder(project, registry.host, dockerfile, ["noise.bin"]).build_image(verbose)
+        said = capsys.readouterr().err
+        assert re.search(r"^sha256:\w{12}: (2,\d{3},\d{3}) of \1 bytes are sent\.$", said, re.M)
+
+
 def test_what_the_base_sets_is_known(
     registry: RegistryServer, project: Path, skopeo: Callable[..., Any]
 ) -> None:
@@ -163,22 +175,9 @@ def test_a_tool_is_taken_where_layers_are_not_enough(
     registry: RegistryServer,
     project: Path,
     log: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    buildah: None,
     skopeo: Callable[..., Any],
 ) -> None:
-    need_programs("buildah")
-    if os.geteuid():
-        lack(ROOT, "buildah needs user namespaces that many machines lack", "run it as root")
-    monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
-    monkeypatch.setenv("STORAGE_DRIVER", "vfs")
-    settings = tmp_path / "storage.conf"
-    settings.write_text(
-        f'[storage]\ndriver = "vfs"\nrunroot = "{tmp_path / "run"}"\n'
-        f'graphroot = "{tmp_path / "graph"}"\n',
-        encoding="utf-8",
-    )
-    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(settings))
     dockerfile = f"{HEAD}STOPSIGNAL SIGINT\nCOPY app.py /app/\nLABEL checksum=forged\n"
     built = builder(project, registry.host, dockerfile, FILES).build_image()
     assert built.built and "buildah builds it, for line 4: STOPSIGNAL" in log.text

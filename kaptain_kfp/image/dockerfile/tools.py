@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 import tempfile
@@ -91,7 +93,7 @@ class Tool:
         config = folder / "login" / "config.json"
         config.parent.mkdir(mode=0o700)
         config.touch(0o600)
-        config.write_text(login, encoding="utf-8")
+        config.write_text(_as_docker_writes(login), encoding="utf-8")
         if self.name == "docker":
             return ["--config", str(config.parent)], []
         return [], [f"--authfile={config}"]
@@ -124,6 +126,19 @@ def find_tool() -> Tool | None:
     """Returns the first of `TOOLS` that is here."""
     found = ((name, shutil.which(name)) for name in TOOLS)
     return next((Tool(name, path) for name, path in found if path), None)
+
+
+def _as_docker_writes(login: str) -> str:
+    """Returns a ``config.json`` whose users and passwords are where tools look for them.
+
+    Kubernetes and we know a user and a password that stand there as such, the tools don't.
+    """
+    config = json.loads(login)
+    for entry in (config.get("auths") or {}).values():
+        user, password = entry.get("username"), entry.get("password")
+        if user and password and not entry.get("auth"):
+            entry["auth"] = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return json.dumps(config)
 
 
 def _fill(place: Path, context: Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -11,16 +12,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 
+from kaptain_kfp.config import Config
 from kaptain_kfp.exceptions import RegistryAuthError, RegistryError
 from kaptain_kfp.image.oci import Descriptor, sha256_digest
 from kaptain_kfp.image.registry.blobs import bytes_source
 from kaptain_kfp.image.registry.client import RegistryClient
+from kaptain_kfp.image.registry.configured import registry_client
 from kaptain_kfp.image.registry.credentials import Credentials
 from kaptain_kfp.image.registry.errors import Task
 from kaptain_kfp.image.registry.names import image_reference
 from kaptain_kfp.image.registry.sessions import Sessions
 from kaptain_kfp.image.registry.transport import Transport, origin_of
 from kaptain_kfp.image.registry.uploads import Upload
+from kaptain_kfp.platform.config.docker import DockerConfigurationProvider
 
 from .conftest import QUICK
 
@@ -49,7 +53,7 @@ class Site:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_POST = do_PUT = do_GET  # noqa: N815
+            do_POST = do_PUT = do_HEAD = do_CONNECT = do_GET  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -253,6 +257,28 @@ def test_proxies_of_the_environment(
     here = Site(lambda _: (200, {}, b"here")).serve(stack)
     assert transport.send("GET", here.url).read() == b"here"
     transport.close()
+
+
+@pytest.mark.parametrize("url", [None, "own.example", "https://own.example"])
+def test_a_registry_elsewhere_is_sent_nothing_in_plain_text(
+    stack: ExitStack, monkeypatch: pytest.MonkeyPatch, url: str | None
+) -> None:
+    """All ways lead through a proxy, that sees what goes out, and refuses it."""
+    network = Site(lambda _: (403, {}, b"")).serve(stack)
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.setenv(name, "" if name == "no_proxy" else network.url)
+    login = {"auths": {"own.example": {"username": "ann", "password": "secret"}}}
+    docker = DockerConfigurationProvider(json.dumps(login))
+    config = Config.local(docker_config_provider=docker, docker_registry_url=url)
+    with (
+        registry_client(config, "own.example/team/a:1", patience=QUICK) as client,
+        pytest.raises(RegistryError),
+    ):
+        client.find(image_reference("own.example/team/a:1"))
+    # nothing but the wish to be connected, for TLS
+    assert {(method, path) for method, path, _ in network.asked} == {("CONNECT", "own.example:443")}
+    assert not any("authorization" in headers for _, _, headers in network.asked)
 
 
 def test_origins() -> None:
