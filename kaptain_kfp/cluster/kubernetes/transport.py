@@ -172,10 +172,10 @@ class Transport:
         self._show_warnings(response)
         if response.status < _REDIRECTS:
             return response
-        said = status_in(_rest(response))
+        said = _rest(response)
         return _Failure(
-            refusal(request, response.status, said, way.access.found),
-            again=response.status in TRANSIENT,
+            refusal(request, response.status, status_in(said or b""), way.access.found),
+            again=response.status in TRANSIENT or said is None,  # why, the next one may tell
             asked_for=_retry_after(response.headers),
         )
 
@@ -252,12 +252,12 @@ class _Way:
         return headers
 
 
-def _rest(response: urllib3.BaseHTTPResponse) -> bytes:
-    """Returns the body of a refusal, as far as it comes."""
+def _rest(response: urllib3.BaseHTTPResponse) -> bytes | None:
+    """Returns the body of a refusal; None where it is cut."""
     try:
         return bytes(response.data)
     except network.HTTPError:
-        return b""
+        return None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

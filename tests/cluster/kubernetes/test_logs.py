@@ -54,7 +54,8 @@ class Reader:
 
     def _run(self, lines: Iterator[str]) -> None:
         try:
-            self.lines.extend(lines)
+            for line in lines:  # one by one: tests look at them meanwhile
+                self.lines.append(line)  # noqa: PERF402
         except Exception as error:
             self.error = error
 
@@ -127,7 +128,7 @@ def test_a_pod_that_is_deleted_ends_its_log(
 ) -> None:
     pod = pod_of("echo one; sleep 1000")
     reader = Reader(cluster.logs(pod, follow=True))
-    eventually(lambda: cluster.log_tail(pod) == "one", "it is under way")
+    eventually(lambda: reader.lines == ["one"], "it is under way")
     cluster.delete(pod)
     assert reader.end() == ["one"]
 
