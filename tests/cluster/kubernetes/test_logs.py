@@ -55,7 +55,7 @@ class Reader:
     def _run(self, lines: Iterator[str]) -> None:
         try:
             for line in lines:  # one by one: tests look at them meanwhile
-                self.lines.append(line)  # noqa: PERF402
+                self.lines.append(line)
         except Exception as error:
             self.error = error
 
