@@ -68,6 +68,8 @@ RIGHTS: tuple[Right, ...] = (
     Right("notebook", "", "pods", _LOOK),
     Right("notebook", "", "pods/log", ("get",)),
     Right("notebook", "", "events", ("list",)),
+    # whether a run that failed was cancelled: Kubeflow Pipelines may not note why it ended
+    Right("notebook", "argoproj.io", "workflows", ("list",)),
     # credentials of store and registry go to the steps as Secrets
     Right("notebook", "", "secrets", ("create", "delete", "get", "list", "patch")),
     Right("notebook", "", "serviceaccounts", ("delete", "list")),

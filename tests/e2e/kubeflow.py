@@ -146,7 +146,8 @@ class Kubeflow:
         """Returns the client that everybody uses, as the user interface would do."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # that it knows no older servers
-            return kfp.Client(host=self.pipelines.url)
+            token = self.login.kfp if self.login else None
+            return kfp.Client(host=self.pipelines.url, existing_token=token)
 
     def bucket(self) -> list[str]:
         """Returns the keys of all objects in the store."""
