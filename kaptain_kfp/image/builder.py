@@ -35,7 +35,7 @@ from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.image.registry_cache import find_kept, keep
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
 
-__all__ = ["AnyRecipe", "NewLayer", "Recipe", "build_image", "find_image"]
+__all__ = ["AnyRecipe", "NewLayer", "Recipe", "build_image", "find_base", "find_image"]
 
 Log = Callable[[str], None]
 
@@ -175,7 +175,7 @@ def build_image(
     if found and current and not refresh_base:
         log(f"{image.name} is up to date.")
         return _found(image, found)
-    base = _find_base(recipe, client, None if refresh_base else found, log)
+    base = find_base(image, recipe.platform, client, None if refresh_base else found, log)
     if found and current and found.labels.get(LABEL_BASE_DIGEST) == base.resolved:
         log(f"{image.name} is up to date, and so is its base {image.base_image}.")
         return _found(image, found)
@@ -325,20 +325,36 @@ class _Build:
         return descriptor
 
 
-def _find_base(
-    recipe: AnyRecipe, client: RegistryClient, found: RemoteImage | None, log: Log
+def find_base(
+    image: ImageSpec,
+    platform: Platform,
+    client: RegistryClient,
+    found: RemoteImage | None,
+    log: Log,
 ) -> RemoteImage:
-    """Returns the base: the one of the last build under this name, where that is still there."""
-    name = recipe.image.base_image
+    """Returns the base of an image: that of the last build, where it is still there.
+
+    Args:
+        image: Its name and its base.
+        platform: What it runs on.
+        client: Registries.
+        found: The last build under this name; None to look what the base's name stands for now.
+        log: Is told where the base of the last build is gone.
+
+    Raises:
+        ImageNotFoundError: There is no such base, or none for the platform.
+        RegistryError: The registry refused, or can't be reached.
+    """
+    name = image.base_image
     asked = image_reference(name, field="base_image")
     labels = found.labels if found else {}
     pinned = labels.get(LABEL_BASE_DIGEST) if labels.get(LABEL_BASE_NAME) == name else None
     if pinned and not asked.digest:
         try:
-            return client.image(asked.at(pinned), recipe.platform)
+            return client.image(asked.at(pinned), platform)
         except ImageNotFoundError:
             log(f"The base {asked.name}@{pinned} of the last build isn't there any more.")
-    return client.image(asked, recipe.platform)
+    return client.image(asked, platform)
 
 
 def _refuse_itself(image: ImageSpec, target: ImageReference) -> None:

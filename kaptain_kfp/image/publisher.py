@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image, find_image
-from kaptain_kfp.image.cluster_layers import ClusterLayers, Installer
+from kaptain_kfp.image.builder import (
+    Log,
+    NewLayer,
+    Recipe,
+    build_image,
+    find_base,
+    find_image,
+)
+from kaptain_kfp.image.cluster_install import InstallRequest
+from kaptain_kfp.image.cluster_layers import ClusterLayers, Installer, install_request
 from kaptain_kfp.image.layer_cache import LayerCache
 from kaptain_kfp.image.layers.packing import Compression
 from kaptain_kfp.image.oci import Platform
@@ -88,6 +96,36 @@ class Publisher:
         return find_image(
             image, self._client, registry_url=self._registry_url, platform=self._platform
         )
+
+    def look_ahead(
+        self, what: Publication, environment: Mapping[str, str], *, refresh_base: bool = False
+    ) -> tuple[InstallRequest, bool] | None:
+        """Returns what a step will ask an installer for, and whether the registry keeps it already.
+
+        Args:
+            what: What is to be built.
+            environment: The step's.
+            refresh_base: Whether to look what the base's name stands for by now.
+
+        Returns:
+            None where there are no requirements.
+
+        Raises:
+            ImageBuildException: The requirements can't be read, or there is no such base.
+            RegistryError: A registry refused, or can't be reached.
+        """
+        if what.sources.requirements is None:
+            return None
+        target = image_reference(what.image.name, self._registry_url)
+        last = None if refresh_base else self._client.find(target)
+        base = find_base(what.image, self._platform, self._client, last, _silent)
+        request = install_request(
+            what.code, what.sources, what.digests, target, base, environment, _silent
+        )
+        if request is None:
+            return None
+        kept = find_kept(self._client, target, request.key, base.manifest.family)
+        return request, kept is not None
 
     def build(
         self, model: ModelSpec, store: Store, log: Log, *, refresh_base: bool = False
@@ -183,3 +221,7 @@ class Publisher:
             compression=self._compression,
             pushed=partial(find_kept, self._client, target),
         )
+
+
+def _silent(line: str) -> None:
+    """The step will say it."""
