@@ -1,10 +1,8 @@
-"""The cluster: how it is reached, what is installed in it, and what we may do there."""
+"""The cluster: how it is reached, and what is installed in it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from kaptain_kfp.cluster.base import ResourceRef
 from kaptain_kfp.cluster.kubernetes import KubernetesCluster
@@ -12,11 +10,11 @@ from kaptain_kfp.config import TrainingApi
 from kaptain_kfp.exceptions import AccessDeniedError, ObjectNotFoundError
 from kaptain_kfp.local.kinds import kind_of
 from kaptain_kfp.manifests.forms import training_form
-from kaptain_kfp.manifests.rbac import RIGHTS, Right
 from kaptain_kfp.model.frameworks import ModelFramework
 from kaptain_kfp.model.workplace import Workplace
 
 from .base import Check, Probe, failed, ok, skipped, warning
+from .rights import rights_probes
 
 __all__ = [
     "KATIB_LABEL",
@@ -25,8 +23,6 @@ __all__ = [
     "cluster_probes",
     "installed",
     "kubernetes_of",
-    "rights",
-    "rights_on",
 ]
 
 KATIB_LABEL = "katib.kubeflow.org/metrics-collector-injection"
@@ -80,25 +76,19 @@ def cluster_probes(place: Workplace) -> list[Probe]:
     Args:
         place: Where work goes.
     """
-    rights = groupby(sorted(RIGHTS, key=lambda right: right.name), key=lambda right: right.name)
     server = ("api server",)
     return [
         Probe("credentials", lambda: credentials(kubernetes_of(place))),
         Probe("api server", lambda: api_server(kubernetes_of(place)), after=("credentials",)),
         Probe("namespace", lambda: namespace(kubernetes_of(place)), after=server),
         *(_installed_probe(place, wanted) for wanted in WANTED_KINDS),
-        *(_rights_probe(place, name, tuple(needed)) for name, needed in rights),
+        *rights_probes(place.config.kfp_service_account, lambda: kubernetes_of(place)),
         Probe(
             "katib namespace label",
             lambda: katib_label(kubernetes_of(place)),
             after=(*server, "namespace", "Experiment"),
         ),
     ]
-
-
-def rights_on(*kinds: str) -> tuple[str, ...]:
-    """Returns the names of the probes of the rights on some kinds of objects."""
-    return tuple(f"rights on {kind_of(kind).resource}" for kind in kinds)
 
 
 def kubernetes_of(place: Workplace) -> KubernetesCluster:
@@ -169,30 +159,6 @@ def installed(cluster: KubernetesCluster, wanted: WantedKind, api: TrainingApi) 
     )
 
 
-def rights(cluster: KubernetesCluster, name: str, needed: Sequence[Right]) -> list[Check]:
-    """Looks whether we may do what notebook and steps need to do with a resource.
-
-    Args:
-        cluster: Where.
-        name: Of the check.
-        needed: The rights on one resource.
-    """
-    group, resource = needed[0].group, needed[0].resource
-    if "." in group and not cluster.served_versions(needed[0].name):
-        return skipped(name, f"{needed[0].name} is not installed")
-    verbs = sorted({verb for right in needed for verb in right.verbs})
-    missing = [verb for verb in verbs if not cluster.allowed(verb, group, resource)]
-    if not missing:
-        return ok(name, ", ".join(verbs))
-    parties = [right.party for right in needed if {*missing} & {*right.verbs}]
-    commands = [f"kaptain setup rbac --for {p} -n {cluster.namespace} --apply" for p in parties]
-    return failed(
-        name,
-        f"may not {', '.join(missing)} (needed by the {' and the '.join(parties)})",
-        f"An administrator of the namespace runs: {'; '.join(commands)}",
-    )
-
-
 def katib_label(cluster: KubernetesCluster) -> list[Check]:
     """Looks whether Katib collects metrics in the namespace."""
     name = cluster.namespace
@@ -216,11 +182,6 @@ def _installed_probe(place: Workplace, wanted: WantedKind) -> Probe:
         lambda: installed(kubernetes_of(place), wanted, api),
         after=("api server",),
     )
-
-
-def _rights_probe(place: Workplace, resource: str, needed: Sequence[Right]) -> Probe:
-    name = f"rights on {resource}"
-    return Probe(name, lambda: rights(kubernetes_of(place), name, needed), after=("api server",))
 
 
 def _form_of(cluster: KubernetesCluster) -> str:
