@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kaptain_kfp.cluster.base import ResourceRef
@@ -9,7 +10,7 @@ from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.config import TrainingApi
 from kaptain_kfp.exceptions import AccessDeniedError, ObjectNotFoundError
 from kaptain_kfp.local.kinds import kind_of
-from kaptain_kfp.manifests.forms import training_form
+from kaptain_kfp.manifests.forms import UNRESTRICTED_REMEDY, restrictable, training_form
 from kaptain_kfp.model.frameworks import ModelFramework
 from kaptain_kfp.model.workplace import Workplace
 
@@ -27,6 +28,7 @@ __all__ = [
 
 KATIB_LABEL = "katib.kubeflow.org/metrics-collector-injection"
 _ENABLED = "enabled"
+_ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,8 @@ def installed(cluster: KubernetesCluster, wanted: WantedKind, api: TrainingApi) 
     spoken = kind.api_version.rpartition("/")[2]
     versions = cluster.served_versions(kind.resource)
     if spoken in versions:
-        form = _form_of(cluster) if kind.kind == "TrainJob" else ""
-        return ok(kind.kind, f"{kind.group} {', '.join(versions)}{form}")
+        found = f"{kind.group} {', '.join(versions)}"
+        return _train_jobs(cluster, found, api) if kind.kind == "TrainJob" else ok(kind.kind, found)
     if versions:
         return failed(
             kind.kind,
@@ -163,7 +165,7 @@ def katib_label(cluster: KubernetesCluster) -> list[Check]:
     """Looks whether Katib collects metrics in the namespace."""
     name = cluster.namespace
     try:
-        labels = cluster.get(_namespace_ref(name))["metadata"].get("labels") or {}
+        labels = _labels(cluster)
     except AccessDeniedError:
         return skipped("katib namespace label", f"the labels of {name} may not be seen")
     if labels.get(KATIB_LABEL) == _ENABLED:
@@ -184,16 +186,35 @@ def _installed_probe(place: Workplace, wanted: WantedKind) -> Probe:
     )
 
 
-def _form_of(cluster: KubernetesCluster) -> str:
-    """Returns the form of the cluster's TrainJobs.
+def _train_jobs(cluster: KubernetesCluster, found: str, api: TrainingApi) -> list[Check]:
+    """Looks which form TrainJobs have, and whether their pods will be let in.
 
     Raises:
         OperatorMissingError: They are too old.
     """
     kinds = cluster.training_kinds()
     if kinds is None:
-        return ", form unknown: its schemas may not be read"
-    return f", form {training_form(ModelFramework.PYTORCH, 'trainer', kinds)}"
+        return ok("TrainJob", f"{found}, form unknown: its schemas may not be read")
+    form = training_form(ModelFramework.PYTORCH, "trainer", kinds)
+    found = f"{found}, form {form}"
+    used = api == "trainer" or (api == "auto" and "PyTorchJob" not in kinds)
+    if used and not restrictable(form) and _enforced_level(cluster) == "restricted":
+        refused = f"the namespace {cluster.namespace} enforces restricted, and may refuse its pods"
+        return warning("TrainJob", f"{found}; {refused}", UNRESTRICTED_REMEDY)
+    return ok("TrainJob", found)
+
+
+def _enforced_level(cluster: KubernetesCluster) -> str | None:
+    """Returns the level of Pod Security of the namespace; None too where that can't be seen."""
+    try:
+        return _labels(cluster).get(_ENFORCE)
+    except (AccessDeniedError, ObjectNotFoundError):
+        return None
+
+
+def _labels(cluster: KubernetesCluster) -> Mapping[str, str]:
+    found = cluster.get(_namespace_ref(cluster.namespace))
+    return found["metadata"].get("labels") or {}
 
 
 def _namespace_ref(name: str) -> ResourceRef:

@@ -175,6 +175,7 @@ def serve_kubeflow(
     operators: bool = True,
     without: tuple[str, ...] = (),
     artifact_api: bool = False,
+    crds: Path | None = None,
     **settings: Any,
 ) -> Iterator[Kubeflow]:
     """Runs a Kubeflow as long as the context lasts.
@@ -189,6 +190,7 @@ def serve_kubeflow(
         operators: False: nobody looks after custom objects.
         without: Kinds that aren't installed.
         artifact_api: Kubeflow Pipelines has artifacts of its own, and no ML Metadata any more.
+        crds: The schemas of its custom kinds; by default those that we have.
         **settings: For every `Config`.
     """
     steps = place / "steps" if scripted else home
@@ -202,7 +204,7 @@ def serve_kubeflow(
                 kubelet=not scripted,
                 pull=not scripted,
                 operators=operators,
-                crds=shared_if_there("crds"),
+                crds=crds or shared_if_there("crds"),
                 tokens=_tokens(login),
                 without=without,
                 namespaces=("default", NAMESPACE),
