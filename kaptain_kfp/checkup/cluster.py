@@ -1,22 +1,21 @@
-"""The cluster: how it is reached, what is installed in it, and what we may do there."""
+"""The cluster: how it is reached, and what is installed in it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
 
 from kaptain_kfp.cluster.base import ResourceRef
 from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.config import TrainingApi
 from kaptain_kfp.exceptions import AccessDeniedError, ObjectNotFoundError
 from kaptain_kfp.local.kinds import kind_of
-from kaptain_kfp.manifests.forms import training_form
-from kaptain_kfp.manifests.rbac import RIGHTS, Right
+from kaptain_kfp.manifests.forms import UNRESTRICTED_REMEDY, restrictable, training_form
 from kaptain_kfp.model.frameworks import ModelFramework
 from kaptain_kfp.model.workplace import Workplace
 
 from .base import Check, Probe, failed, ok, skipped, warning
+from .rights import rights_probes
 
 __all__ = [
     "KATIB_LABEL",
@@ -25,12 +24,11 @@ __all__ = [
     "cluster_probes",
     "installed",
     "kubernetes_of",
-    "rights",
-    "rights_on",
 ]
 
 KATIB_LABEL = "katib.kubeflow.org/metrics-collector-injection"
 _ENABLED = "enabled"
+_ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
 @dataclass(frozen=True)
@@ -80,25 +78,19 @@ def cluster_probes(place: Workplace) -> list[Probe]:
     Args:
         place: Where work goes.
     """
-    rights = groupby(sorted(RIGHTS, key=lambda right: right.name), key=lambda right: right.name)
     server = ("api server",)
     return [
         Probe("credentials", lambda: credentials(kubernetes_of(place))),
         Probe("api server", lambda: api_server(kubernetes_of(place)), after=("credentials",)),
         Probe("namespace", lambda: namespace(kubernetes_of(place)), after=server),
         *(_installed_probe(place, wanted) for wanted in WANTED_KINDS),
-        *(_rights_probe(place, name, tuple(needed)) for name, needed in rights),
+        *rights_probes(place.config.kfp_service_account, lambda: kubernetes_of(place)),
         Probe(
             "katib namespace label",
             lambda: katib_label(kubernetes_of(place)),
             after=(*server, "namespace", "Experiment"),
         ),
     ]
-
-
-def rights_on(*kinds: str) -> tuple[str, ...]:
-    """Returns the names of the probes of the rights on some kinds of objects."""
-    return tuple(f"rights on {kind_of(kind).resource}" for kind in kinds)
 
 
 def kubernetes_of(place: Workplace) -> KubernetesCluster:
@@ -151,8 +143,8 @@ def installed(cluster: KubernetesCluster, wanted: WantedKind, api: TrainingApi) 
     spoken = kind.api_version.rpartition("/")[2]
     versions = cluster.served_versions(kind.resource)
     if spoken in versions:
-        form = _form_of(cluster) if kind.kind == "TrainJob" else ""
-        return ok(kind.kind, f"{kind.group} {', '.join(versions)}{form}")
+        found = f"{kind.group} {', '.join(versions)}"
+        return _train_jobs(cluster, found, api) if kind.kind == "TrainJob" else ok(kind.kind, found)
     if versions:
         return failed(
             kind.kind,
@@ -169,35 +161,11 @@ def installed(cluster: KubernetesCluster, wanted: WantedKind, api: TrainingApi) 
     )
 
 
-def rights(cluster: KubernetesCluster, name: str, needed: Sequence[Right]) -> list[Check]:
-    """Looks whether we may do what notebook and steps need to do with a resource.
-
-    Args:
-        cluster: Where.
-        name: Of the check.
-        needed: The rights on one resource.
-    """
-    group, resource = needed[0].group, needed[0].resource
-    if "." in group and not cluster.served_versions(needed[0].name):
-        return skipped(name, f"{needed[0].name} is not installed")
-    verbs = sorted({verb for right in needed for verb in right.verbs})
-    missing = [verb for verb in verbs if not cluster.allowed(verb, group, resource)]
-    if not missing:
-        return ok(name, ", ".join(verbs))
-    parties = [right.party for right in needed if {*missing} & {*right.verbs}]
-    commands = [f"kaptain setup rbac --for {p} -n {cluster.namespace} --apply" for p in parties]
-    return failed(
-        name,
-        f"may not {', '.join(missing)} (needed by the {' and the '.join(parties)})",
-        f"An administrator of the namespace runs: {'; '.join(commands)}",
-    )
-
-
 def katib_label(cluster: KubernetesCluster) -> list[Check]:
     """Looks whether Katib collects metrics in the namespace."""
     name = cluster.namespace
     try:
-        labels = cluster.get(_namespace_ref(name))["metadata"].get("labels") or {}
+        labels = _labels(cluster)
     except AccessDeniedError:
         return skipped("katib namespace label", f"the labels of {name} may not be seen")
     if labels.get(KATIB_LABEL) == _ENABLED:
@@ -218,21 +186,35 @@ def _installed_probe(place: Workplace, wanted: WantedKind) -> Probe:
     )
 
 
-def _rights_probe(place: Workplace, resource: str, needed: Sequence[Right]) -> Probe:
-    name = f"rights on {resource}"
-    return Probe(name, lambda: rights(kubernetes_of(place), name, needed), after=("api server",))
-
-
-def _form_of(cluster: KubernetesCluster) -> str:
-    """Returns the form of the cluster's TrainJobs.
+def _train_jobs(cluster: KubernetesCluster, found: str, api: TrainingApi) -> list[Check]:
+    """Looks which form TrainJobs have, and whether their pods will be let in.
 
     Raises:
         OperatorMissingError: They are too old.
     """
     kinds = cluster.training_kinds()
     if kinds is None:
-        return ", form unknown: its schemas may not be read"
-    return f", form {training_form(ModelFramework.PYTORCH, 'trainer', kinds)}"
+        return ok("TrainJob", f"{found}, form unknown: its schemas may not be read")
+    form = training_form(ModelFramework.PYTORCH, "trainer", kinds)
+    found = f"{found}, form {form}"
+    used = api == "trainer" or (api == "auto" and "PyTorchJob" not in kinds)
+    if used and not restrictable(form) and _enforced_level(cluster) == "restricted":
+        refused = f"the namespace {cluster.namespace} enforces restricted, and may refuse its pods"
+        return warning("TrainJob", f"{found}; {refused}", UNRESTRICTED_REMEDY)
+    return ok("TrainJob", found)
+
+
+def _enforced_level(cluster: KubernetesCluster) -> str | None:
+    """Returns the level of Pod Security of the namespace; None too where that can't be seen."""
+    try:
+        return _labels(cluster).get(_ENFORCE)
+    except (AccessDeniedError, ObjectNotFoundError):
+        return None
+
+
+def _labels(cluster: KubernetesCluster) -> Mapping[str, str]:
+    found = cluster.get(_namespace_ref(cluster.namespace))
+    return found["metadata"].get("labels") or {}
 
 
 def _namespace_ref(name: str) -> ResourceRef:

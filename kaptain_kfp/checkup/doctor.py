@@ -94,8 +94,9 @@ def _kubeflow(config: Config) -> list[Probe]:
     # what they need costs a second: not on a laptop without any cluster
     from kaptain_kfp.cluster.kubernetes import Settings
 
-    from .cluster import cluster_probes, rights_on
+    from .cluster import cluster_probes
     from .registry import registry_probes
+    from .rights import rights_on
 
     place = Workplace(config, patience=Settings(**_PATIENCE))
     given = config.storage_config_provider

@@ -66,7 +66,7 @@ def build(settings: Settings, /, refresh_base: bool, base_dir: str, **given: Any
     registry = {name: given.pop(name) for name in ("registry_url", "docker_config", "ca")}
     config = registry_config(settings, **registry, base_dir=base_dir)
     options = _options(given)
-    what = _content(config, **given).publication(config)
+    what = _content(config, **given).publication()
     with screen() as shown:
         built = publish(what, config, shown, options, refresh_base=refresh_base)
     if settings.json:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import click
 
+from kaptain_kfp.manifests.rbac import DEFAULT_ACCOUNT
+
 from .base import examples
 from .component_image import component_image
 
 __all__ = ["setup"]
-
-_ACCOUNT = "default-editor"
-"""The service account of people and runs in the namespaces that Kubeflow makes."""
 
 
 _COMMAND = "component-image"
@@ -55,7 +54,7 @@ def setup() -> None:
     "--service-account",
     "accounts",
     multiple=True,
-    default=(_ACCOUNT,),
+    default=(DEFAULT_ACCOUNT,),
     show_default=True,
     help="Who gets the rights; may be given several times.",
 )

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from kaptain_kfp.cluster.base import Manifest, ResourceRef
@@ -19,15 +18,15 @@ from kaptain_kfp.exceptions import (
     WorkloadFailedError,
     WorkloadTimeoutError,
 )
-from kaptain_kfp.image import in_base
-from kaptain_kfp.image.cluster_install import CODE, InstallRequest
+from kaptain_kfp.image.cluster_install import InstallRequest
 from kaptain_kfp.image.in_base import KILLED
 from kaptain_kfp.image.oci import Platform
 from kaptain_kfp.image.pip_process import failure
 from kaptain_kfp.manifests import names
-from kaptain_kfp.manifests.build import FETCH, INSTALL, build_job
+from kaptain_kfp.manifests.build import FETCH, INSTALL
 from kaptain_kfp.specs import PolicySpec, ResourcesSpec
 
+from .builder_job import builder_job
 from .step import Step
 from .workload import find_or_make, run_to_end
 
@@ -37,7 +36,6 @@ __all__ = [
     "error_of_builder",
     "image_of_step",
     "pull_secrets_of",
-    "user_of",
 ]
 
 COMPONENT_IMAGE_VARIABLE = "KAPTAIN_COMPONENT_IMAGE"
@@ -45,7 +43,6 @@ COMPONENT_IMAGE_VARIABLE = "KAPTAIN_COMPONENT_IMAGE"
 
 _POD_VARIABLE = "KFP_POD_NAME"
 _MAIN = "main"
-_USER = 1000
 _ERROR = "error: "
 _OUT_OF_MEMORY = "OOMKilled"
 _NEVER_STARTED = ("StartError", "ContainerCannotRun")
@@ -82,20 +79,14 @@ class ClusterBuilder:
         image = image_of_step(os.environ, pod)
 
         def manifest_of(attempt: int) -> Mapping[str, Any]:
-            return build_job(
+            return builder_job(
                 self.step.model,
+                request,
                 identity=names.identity(context.run_id, context.dag_id, context.task, attempt),
                 run_id=context.run_id,
                 namespace=self.step.cluster.namespace,
                 component_image=image,
-                base_image=request.base,
-                user=user_of(os.getuid()),
-                program=Path(in_base.__file__).read_text(encoding="utf-8"),
-                code=CODE,
-                requirements=request.requirements,
-                request=request.to_text(),
-                index=request.index,
-                architecture=Platform.parse(request.platform).architecture,
+                user=os.getuid(),
                 resources=self.resources,
                 pull_secrets=pull_secrets_of(pod),
             )
@@ -158,17 +149,6 @@ def pull_secrets_of(pod: Manifest) -> tuple[str, ...]:
     """
     named = (pod.get("spec") or {}).get("imagePullSecrets") or ()
     return tuple(str(secret["name"]) for secret in named)
-
-
-def user_of(step: int) -> int:
-    """Returns the number of the user that a builder runs as.
-
-    That of the step where it isn't the superuser: some clusters let a namespace have no others.
-
-    Args:
-        step: The number of the step's user.
-    """
-    return step or _USER
 
 
 def error_of_builder(

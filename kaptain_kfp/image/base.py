@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from kaptain_kfp.specs import BuiltImage, ModelIdentity, ModelSpec
 from kaptain_kfp.store.base import Store
+
+if TYPE_CHECKING:
+    from kaptain_kfp.image.installation import Installation
+    from kaptain_kfp.image.publisher import Publication
 
 __all__ = ["Images"]
 
@@ -34,6 +39,21 @@ class Images(ABC):
             name: Repository with tag.
             digest: ``sha256:`` and 64 hex digits.
         """
+
+    def installation(
+        self, what: Publication, store: Store, *, refresh_base: bool = False
+    ) -> Installation | None:
+        """Returns what a step has a Job of the cluster install for an image; None for nothing.
+
+        Args:
+            what: What is to be built.
+            store: That of the models, which tells what was installed for others.
+            refresh_base: Whether to look what the name of its base stands for by now.
+
+        Raises:
+            ImageBuildException: The requirements or the base can't be read.
+        """
+        return None
 
     @abstractmethod
     def build(

@@ -36,7 +36,7 @@ from kaptain_kfp.image.registry.names import ImageReference, image_reference
 from kaptain_kfp.image.registry_cache import find_kept, keep
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity
 
-__all__ = ["AnyRecipe", "NewLayer", "Recipe", "build_image"]
+__all__ = ["AnyRecipe", "NewLayer", "Recipe", "build_image", "find_base"]
 
 Log = Callable[[str], None]
 
@@ -166,7 +166,7 @@ def build_image(
         up_to_date = f"{told} is up to date."
         if there_is := _labelled(recipe, found, client, target, log, up_to_date):
             return there_is
-    base = _find_base(image, platform, client, None if refresh_base else found, log)
+    base = find_base(image, platform, client, None if refresh_base else found, log)
     same_base = found is not None and found.labels.get(LABEL_BASE_DIGEST) == base.resolved
     if found and current and refresh_base and same_base:
         up_to_date = f"{told} is up to date, and so is its base {image.base_image}."
@@ -346,14 +346,26 @@ def _labelled(
     return made
 
 
-def _find_base(
+def find_base(
     image: ImageSpec,
     platform: Platform,
     client: RegistryClient,
     found: RemoteImage | None,
     log: Log,
 ) -> RemoteImage:
-    """Returns the base: the one of the last build under this name, where that is still there."""
+    """Returns the base of an image: that of the last build, where it is still there.
+
+    Args:
+        image: Its name and its base.
+        platform: What it runs on.
+        client: Registries.
+        found: The last build under this name; None to look what the base's name stands for now.
+        log: Is told where the base of the last build is gone.
+
+    Raises:
+        ImageNotFoundError: There is no such base, or none for the platform.
+        RegistryError: The registry refused, or can't be reached.
+    """
     name = image.base_image
     asked = image_reference(name, field="base_image")
     labels = found.labels if found else {}

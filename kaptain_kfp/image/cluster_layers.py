@@ -25,12 +25,12 @@ from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.images import RemoteImage
 from kaptain_kfp.image.registry.names import ImageReference
 from kaptain_kfp.image.registry_cache import Kept, find_kept
-from kaptain_kfp.image.requirements import Requirements, has_requirements, read_requirements
+from kaptain_kfp.image.requirements import has_requirements, read_requirements
 from kaptain_kfp.image.shared_layers import SharedLayers
 from kaptain_kfp.image.sources import Sources
 from kaptain_kfp.specs import SourceSpec
 
-__all__ = ["ClusterLayers", "Installer"]
+__all__ = ["ClusterLayers", "Installer", "install_request"]
 
 Installer: TypeAlias = Callable[[InstallRequest], None]
 """Has requirements installed by a base image, and keeps them in the registry."""
@@ -69,28 +69,12 @@ class ClusterLayers:
         """
         digests = {entry.path: entry.digest for entry in self.spec.entries}
         code = code_layer(self.sources, digests)
-        listed = self.code / self.sources.requirements if self.sources.requirements else None
-        if listed is None or not has_requirements(listed):
-            return [helpers_layer(), code]
-        asked = movable(read_requirements(listed), self.code)
-        request = self._request(base, asked, local_digests(asked, digests))
-        return [self._installed(request, base), helpers_layer(), code]
-
-    def _request(
-        self, base: RemoteImage, asked: Requirements, local: Mapping[str, str]
-    ) -> InstallRequest:
-        index = index_variables(os.environ, self.log)
-        return InstallRequest(
-            base=str(base.reference),
-            target=str(self.target),
-            key=requirements_key(
-                base.digest, base.platform, None, asked, index, local_digests=local
-            ),
-            requirements=str(self.sources.requirements),
-            family=base.manifest.family.name,
-            platform=str(base.platform),
-            index=index,
+        request = install_request(
+            self.code, self.sources, digests, self.target, base, os.environ, self.log
         )
+        if request is None:
+            return [helpers_layer(), code]
+        return [self._installed(request, base), helpers_layer(), code]
 
     def _installed(self, request: InstallRequest, base: RemoteImage) -> Layer:
         there = self._kept(request, base)
@@ -113,3 +97,43 @@ class ClusterLayers:
 
     def _kept(self, request: InstallRequest, base: RemoteImage) -> Kept | None:
         return find_kept(self.client, self.target, request.key, base.manifest.family)
+
+
+def install_request(
+    code: Path,
+    sources: Sources,
+    digests: Mapping[str, str],
+    target: ImageReference,
+    base: RemoteImage,
+    environment: Mapping[str, str],
+    log: Log,
+) -> InstallRequest | None:
+    """Returns what a base image is asked to install; None where there are no requirements.
+
+    Args:
+        code: The code folder.
+        sources: What of it goes in.
+        digests: Of each of its entries, by path.
+        target: The image that is built.
+        base: What it is built on.
+        environment: The step's: it may name indexes for pip.
+        log: Gets a line for each warning.
+
+    Raises:
+        ImageBuildException: The requirements can't be read.
+    """
+    listed = code / sources.requirements if sources.requirements else None
+    if listed is None or not has_requirements(listed):
+        return None
+    asked = movable(read_requirements(listed), code)
+    local = local_digests(asked, digests)
+    index = index_variables(environment, log)
+    return InstallRequest(
+        base=str(base.reference),
+        target=str(target),
+        key=requirements_key(base.digest, base.platform, None, asked, index, local_digests=local),
+        requirements=str(sources.requirements),
+        family=base.manifest.family.name,
+        platform=str(base.platform),
+        index=index,
+    )

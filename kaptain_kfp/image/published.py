@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kaptain_kfp.config import Config
+from kaptain_kfp.config import Config, resolve_component_image
+from kaptain_kfp.exceptions import ImageNotFoundError, RegistryError
 from kaptain_kfp.image.base import Images
-from kaptain_kfp.image.publisher import Publisher
+from kaptain_kfp.image.installation import Installation, StepImage
+from kaptain_kfp.image.publisher import Publication, Publisher
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.configured import registry_client
 from kaptain_kfp.image.registry.names import image_reference
@@ -97,9 +99,31 @@ class PublishedImages(Images):
         with self._publisher(model.image.name) as publisher:
             return publisher.build(model, store, log, refresh_base=refresh_base)
 
+    def installation(
+        self, what: Publication, store: Store, *, refresh_base: bool = False
+    ) -> Installation | None:
+        """Returns what a step has a Job install; None too where nobody says what it runs in."""
+        component_image = resolve_component_image(self._config)
+        if what.sources.requirements is None or component_image is None:
+            return None
+        step = self._step_image(component_image)
+        with self._publisher(what.image.name) as publisher:
+            environment = step.environment
+            found = publisher.look_ahead(what, store, environment, refresh_base=refresh_base)
+        return None if found is None else Installation(*found, step)
+
     def client(self, name: str) -> RegistryClient:
         """Returns a client with the right to push an image of that name."""
         return registry_client(self._config, name)
+
+    def _step_image(self, name: str) -> StepImage:
+        try:
+            with self.client(name) as client:
+                found = client.image(image_reference(name, field="component_image"))
+        except (ImageNotFoundError, RegistryError):
+            # the cluster pulls it, with credentials that nobody here needs to have
+            return StepImage(name, known=False)
+        return StepImage.of(name, found)
 
     @contextmanager
     def _publisher(self, name: str) -> Iterator[Publisher]:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image
-from kaptain_kfp.image.cluster_layers import ClusterLayers, Installer
-from kaptain_kfp.image.current import find_image
+from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image, find_base
+from kaptain_kfp.image.cluster_install import InstallRequest
+from kaptain_kfp.image.cluster_layers import ClusterLayers, Installer, install_request
+from kaptain_kfp.image.current import find_image, platform_of
 from kaptain_kfp.image.layer_cache import LayerCache
 from kaptain_kfp.image.layers.config import identity_labels, option_labels
 from kaptain_kfp.image.layers.packing import Compression
@@ -104,6 +105,45 @@ class Publisher:
             platform=self._platform,
             labels=identity_labels(identity) if identity else None,
         )
+
+    def look_ahead(
+        self,
+        what: Publication,
+        store: Store,
+        environment: Mapping[str, str],
+        *,
+        refresh_base: bool = False,
+    ) -> tuple[InstallRequest, bool] | None:
+        """Returns what a step will ask an installer for, and whether a registry keeps it already.
+
+        Args:
+            what: What is to be built.
+            store: That of the models, which tells what was installed for others.
+            environment: The step's.
+            refresh_base: Whether to look what the base's name stands for by now.
+
+        Returns:
+            None where there are no requirements.
+
+        Raises:
+            ImageBuildException: The requirements can't be read, or there is no such base.
+            RegistryError: A registry refused, or can't be reached.
+        """
+        if what.sources.requirements is None:
+            return None
+        target = image_reference(what.image.name, self._registry_url)
+        last = self._client.find(target)
+        platform = self._platform or platform_of(last) or self._first_platform or Platform()
+        known = None if refresh_base else last
+        base = find_base(what.image, platform, self._client, known, _silent)
+        request = install_request(
+            what.code, what.sources, what.digests, target, base, environment, _silent
+        )
+        if request is None:
+            return None
+        kept = find_kept(self._client, target, request.key, base.manifest.family)
+        shared = SharedLayers(store, self._client, _silent)
+        return request, kept is not None or shared.has(request.key, base)
 
     def build(
         self, model: ModelSpec, store: Store, log: Log, *, refresh_base: bool = False
@@ -206,3 +246,7 @@ class Publisher:
             compression=self._compression,
             pushed=pushed,
         )
+
+
+def _silent(line: str) -> None:
+    """The step will say it."""

@@ -32,6 +32,9 @@ __all__ = ["NOTES", "LayerNote", "SharedLayers"]
 NOTES = ".kaptain-layers"
 """The folder of the store that the notes lie in: no model's, as no id begins with a dot."""
 
+_UNUSABLE = (ImageBuildException, ConfigurationError, ModelValidationException)
+"""What is wrong with a note, or with where it leads; nothing that ends a build."""
+
 _Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -82,11 +85,26 @@ class SharedLayers:
             if note is None:
                 return None
             layer = self._copy(note, base, target)
-        except (ImageBuildException, ConfigurationError, ModelValidationException) as error:
+        except _UNUSABLE as error:
             self.log(f"The requirements of another model can't be used: {error.message}")
             return None
         self.log(f"The requirements are those of {note.image}: nothing is installed.")
         return layer
+
+    def has(self, key: str, base: RemoteImage) -> bool:
+        """Tells whether a layer is there to be brought; nothing is sent.
+
+        Args:
+            key: What it is kept under.
+            base: The base image that it is for.
+        """
+        try:
+            note = self._read(key, base)
+            if note is not None:
+                self._found(note, base)
+        except _UNUSABLE:
+            return False
+        return note is not None
 
     def note(self, key: str, base: RemoteImage, kept: Kept) -> None:
         """Notes where a layer lies, for the builds of other models; the last one to do so counts.
@@ -122,7 +140,8 @@ class SharedLayers:
             raise ImageBuildException(f"{self.store.uri_of(place)} is of something else.")
         return note
 
-    def _copy(self, note: LayerNote, base: RemoteImage, target: ImageReference) -> Layer:
+    def _found(self, note: LayerNote, base: RemoteImage) -> tuple[ImageReference, Layer]:
+        """Returns the image that a note names, and the layer that it keeps."""
         source = image_reference(note.image, field="image")
         if source.digest is None:
             raise ImageBuildException(f"{note.image} isn't an image by its digest.")
@@ -133,6 +152,10 @@ class SharedLayers:
         layer = kept_in(found, note.key, base.manifest.family)
         if layer is None or layer.descriptor.digest != note.layer:
             raise ImageBuildException(f"{note.image} doesn't keep what its note says.")
+        return source, layer
+
+    def _copy(self, note: LayerNote, base: RemoteImage, target: ImageReference) -> Layer:
+        source, layer = self._found(note, base)
         self.client.copy_blob(source, target, layer.descriptor)
         # who mounts looks at no size
         if not self.client.has_blob(target, layer.descriptor.digest, layer.descriptor.size):

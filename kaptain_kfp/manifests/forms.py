@@ -11,7 +11,15 @@ from kaptain_kfp.model.frameworks import ModelFramework
 
 from .trainjob import TrainJobForm, runtime_of
 
-__all__ = ["SCHEMA_PATHS", "Installed", "TrainingForm", "installed_by", "training_form"]
+__all__ = [
+    "SCHEMA_PATHS",
+    "UNRESTRICTED_REMEDY",
+    "Installed",
+    "TrainingForm",
+    "installed_by",
+    "restrictable",
+    "training_form",
+]
 
 TrainingForm = Literal["operator"] | TrainJobForm
 """``operator`` for TFJobs and PyTorchJobs, else the form of TrainJobs."""
@@ -24,6 +32,13 @@ SCHEMA_PATHS: Mapping[str, tuple[str, ...]] = {
     "/openapi/v3/apis/trainer.kubeflow.org/v1alpha1": ("TrainJob",),
 }
 """Where an API server says what training jobs it has: path → kinds."""
+
+UNRESTRICTED_REMEDY = (
+    "TrainJobs of Kubeflow Trainer 2.1 can't say what the profile `restricted` asks of pods: have "
+    "Trainer 2.2 or newer installed, have it said by the runtime (ClusterTrainingRuntime), or use "
+    "Config(training_api='operator')."
+)
+"""Where the pods of a form that isn't `restrictable` are refused."""
 
 _FORMS: tuple[TrainJobForm, ...] = ("runtimePatches", "podTemplateOverrides")
 _TOO_OLD = "podSpecOverrides"
@@ -58,6 +73,15 @@ def training_form(
         raise _no_operator(framework, kind)
     runtime_of(framework)
     return "runtimePatches" if installed is None else _form_of(installed)
+
+
+def restrictable(form: TrainingForm) -> bool:
+    """Returns whether pods of a form pass the profile `restricted` of Pod Security by themselves.
+
+    Args:
+        form: The form.
+    """
+    return form != "podTemplateOverrides"
 
 
 def installed_by(documents: Mapping[str, Mapping[str, Any] | None]) -> Installed:

@@ -8,7 +8,20 @@ from typing import Any, Literal, get_args
 
 from .names import LABEL_MANAGED_BY, MANAGED_BY
 
-__all__ = ["PARTIES", "RIGHTS", "Party", "Right", "role", "role_binding", "role_name", "rules"]
+__all__ = [
+    "DEFAULT_ACCOUNT",
+    "PARTIES",
+    "RIGHTS",
+    "Party",
+    "Right",
+    "role",
+    "role_binding",
+    "role_name",
+    "rules",
+]
+
+DEFAULT_ACCOUNT = "default-editor"
+"""The service account of people and runs in the namespaces that Kubeflow makes."""
 
 Party = Literal["steps", "notebook"]
 """Who works in a namespace: the service account of pipeline runs, and that of people."""
@@ -68,11 +81,15 @@ RIGHTS: tuple[Right, ...] = (
     Right("notebook", "", "pods", _LOOK),
     Right("notebook", "", "pods/log", ("get",)),
     Right("notebook", "", "events", ("list",)),
+    # whether a run that failed was cancelled: Kubeflow Pipelines may not note why it ended
+    Right("notebook", "argoproj.io", "workflows", ("list",)),
     # credentials of store and registry go to the steps as Secrets
     Right("notebook", "", "secrets", ("create", "delete", "get", "list", "patch")),
     Right("notebook", "", "serviceaccounts", ("delete", "list")),
 )
-"""Everything that either of them asks an API server for."""
+"""Everything that either of them needs to ask an API server for.
+
+What others may do, `kaptain doctor` asks only where it may."""
 
 
 def rules(party: Party) -> list[dict[str, Any]]:

@@ -53,8 +53,8 @@ class PlannedImage:
         checksum: Of everything that goes in.
         base_image: What it is built on.
         reference: By digest, where it is there already.
-        skipped: Whether nothing has to be built; None where that couldn't be found out. To build
-            an image that needn't be built, no run is made.
+        skipped: Whether nothing has to be built; None where only the run will know, or where it
+            couldn't be found out. To build an image that needn't be built, no run is made.
         reason: Why.
     """
 
@@ -100,10 +100,10 @@ class PlannedObject:
 
 @dataclass(frozen=True)
 class ResourceTotal:
-    """What the work asks for altogether.
+    """What pods that are there at once ask for altogether.
 
     Attributes:
-        replicas: How many pods work at once.
+        replicas: How many they are.
         requests: ``cpu``, ``memory``, ``gpus`` → what is set aside for all of them together.
         limits: The same, for what they may use at most.
     """
@@ -134,7 +134,8 @@ class ActionPlan:
 
     What depends on the run is not known before there is one; it is written as ``<run>`` (the run's
     id), ``<revision>``, ``<suffix>`` (the end of names), ``<digest>`` (of an image that is yet to
-    be built), ``<size>`` (of an archive that is yet to be packed) and ``<spec-hash>``.
+    be built), ``<size>`` (of an archive that is yet to be packed) and ``<spec-hash>``. The service
+    account of the runs may add Secrets to pull the steps' image with to the Job that builds.
 
     Attributes:
         action: Which.
@@ -144,6 +145,8 @@ class ActionPlan:
         image: The image.
         sources: The training code; empty where no run is made.
         objects: The objects that the action and its steps make, in that order.
+        builder: What the Job asks for that installs requirements; None where none is made. It is
+            gone before the work begins, so the two are never there at once.
         resources: What the work asks for; None for an action without any.
         checks: What the cluster says to the objects, and to the pods that they bring. Whoever
             plans asks: the steps of the run may have other rights.
@@ -157,6 +160,7 @@ class ActionPlan:
     image: PlannedImage
     sources: tuple[PlannedSource, ...]
     objects: tuple[PlannedObject, ...]
+    builder: ResourceTotal | None
     resources: ResourceTotal | None
     checks: tuple[Check, ...]
     problems: tuple[KaptainError, ...]

@@ -27,12 +27,14 @@ class Content:
 
     Attributes:
         definition: The model.
+        code: The folder that its files lie in.
         sources: Its files.
         digests: Their digests by path.
         image: The image that they make.
     """
 
     definition: Definition
+    code: Path
     sources: sources.Sources
     digests: Mapping[str, str]
     image: ImageSpec
@@ -64,15 +66,14 @@ class Content:
             definition.image_name, identity.id, identity.framework, identity.framework_version
         )
         image = ImageSpec(name=name, base_image=definition.base_image, checksum=content)
-        return cls(definition, found, digests, image)
+        return cls(definition, Path.cwd() / config.base_dir, found, digests, image)
 
-    def publication(self, config: Config) -> Publication:
-        """Returns it as what is published from here."""
+    def publication(self) -> Publication:
+        """Returns it as what images are built from here."""
         from kaptain_kfp.image.publisher import Publication
 
-        code = Path.cwd() / config.base_dir
         identity = self.definition.identity
-        return Publication(self.image, identity, code, self.sources, self.digests)
+        return Publication(self.image, identity, self.code, self.sources, self.digests)
 
     def send(
         self, store: Store, store_spec: StoreSpec, registry_secret: str | None = None

@@ -7,19 +7,20 @@ from copy import deepcopy
 from typing import Any
 
 from kaptain_kfp.components.training import Training
-from kaptain_kfp.exceptions import ClusterUnavailableError, KaptainError, StoreError
+from kaptain_kfp.exceptions import ClusterUnavailableError, StoreError
 from kaptain_kfp.manifests.forms import TrainingForm, training_form
 from kaptain_kfp.manifests.job import demand
 from kaptain_kfp.manifests.names import GPU_RESOURCE
 from kaptain_kfp.quantities import times
 from kaptain_kfp.runs.base import RunRequest
-from kaptain_kfp.specs import ModelSpec
+from kaptain_kfp.specs import ModelSpec, ResourcesSpec
 
 from .actionplan import ActionPlan, PlannedImage, PlannedPipeline, PlannedSource, ResourceTotal
 from .actions import run_request
 from .content import Content
 from .frameworks import ModelFramework
 from .inspection import Inspection, Problems
+from .planned_build import PlannedBuild, plan_build
 from .requests import ActionRequest, check_room
 from .standins import SIZE, StandIns
 from .world import World
@@ -44,22 +45,23 @@ def plan_action(world: World, asked: ActionRequest, content: Content) -> ActionP
         check_room(asked, ModelFramework.of(identity.framework), world.gpus)
     model, looked_up = _model(world, content, problems)
     run = run_request(world, asked, model, "")
-    image = _image(world, content, problems)
+    build = plan_build(world, content, run.parameters, problems)
     # then there is no run
-    idle = asked.action == "build" and image.skipped
+    idle = asked.action == "build" and build.image.skipped
     training = Training.of(model, run.parameters) if asked.action == "train" else None
     inspection = Inspection(world.cluster, stand_ins, problems)
     if not idle:
-        _inspect(world, model, training, image, inspection)
+        _inspect(world, model, build, training, inspection)
     return ActionPlan(
         action=asked.action,
         model_id=identity.id,
         target=world.target,
         pipeline=_pipeline(world, run, problems),
-        image=image,
+        image=build.image,
         sources=() if idle else _sources(model, looked_up),
         objects=tuple(inspection.objects),
-        resources=None if training is None else _total(training),
+        builder=None if build.installation is None else _total(build.resources, 1),
+        resources=None if training is None else _total(training.resources, training.replicas),
         checks=tuple(inspection.checks),
         problems=tuple(problems.found),
     )
@@ -79,8 +81,8 @@ def _model(world: World, content: Content, problems: Problems) -> tuple[ModelSpe
 def _inspect(
     world: World,
     model: ModelSpec,
+    build: PlannedBuild,
     training: Training | None,
-    image: PlannedImage,
     inspection: Inspection,
 ) -> None:
     """Looks at all objects that are made, by us and by the steps of the run."""
@@ -88,9 +90,12 @@ def _inspect(
     with problems.noted():
         for secret in world.credentials.secrets(model.identity.id, world.cluster.namespace):
             inspection.look(secret)
+    builder = build.job(model, inspection.stand_ins, world.cluster.namespace)
+    if builder is not None:
+        inspection.look(builder)
     if training is not None:
         with problems.noted():
-            inspection.look(_workload(training, image, world, inspection))
+            inspection.look(_workload(training, build.image, world, inspection))
 
 
 def _sources(model: ModelSpec, looked_up: bool) -> tuple[PlannedSource, ...]:
@@ -108,23 +113,6 @@ def _pipeline(world: World, run: RunRequest, problems: Problems) -> PlannedPipel
     for entry in parameters["model"]["source"]["entries"]:
         entry.setdefault("size", SIZE)
     return PlannedPipeline(run.pipeline["pipelineInfo"]["name"], version, parameters)
-
-
-def _image(world: World, content: Content, problems: Problems) -> PlannedImage:
-    image = content.image
-    try:
-        found = world.images.find(image.name, image.checksum, content.definition.identity)
-    except KaptainError as error:
-        problems.note(error)
-        reference, skipped, reason = None, None, "Whether it is there couldn't be found out."
-    else:
-        reference, skipped = (found.reference, True) if found else (None, False)
-        reason = (
-            "Nothing is built: an image of that name with this content is there."
-            if skipped
-            else "It is built: no image of that name has this content and names this model."
-        )
-    return PlannedImage(image.name, image.checksum, image.base_image, reference, skipped, reason)
 
 
 def _workload(
@@ -151,13 +139,13 @@ def _form(training: Training, inspection: Inspection) -> TrainingForm:
     return training_form(training.framework, training.policy.training_api, None)
 
 
-def _total(training: Training) -> ResourceTotal:
-    wanted = demand(training.resources)
+def _total(resources: ResourcesSpec, replicas: int) -> ResourceTotal:
+    wanted = demand(resources)
 
     def of_all(word: str) -> Mapping[str, str]:
         return {
-            "gpus" if name == GPU_RESOURCE else name: times(amount, training.replicas)
+            "gpus" if name == GPU_RESOURCE else name: times(amount, replicas)
             for name, amount in wanted.get(word, {}).items()
         }
 
-    return ResourceTotal(training.replicas, of_all("requests"), of_all("limits"))
+    return ResourceTotal(replicas, of_all("requests"), of_all("limits"))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .actionplan import ActionPlan, PlannedObject
+    from .actionplan import ActionPlan, PlannedObject, ResourceTotal
 
 __all__ = ["html_of", "text_of"]
 
@@ -79,13 +79,18 @@ def _facts(plan: ActionPlan) -> dict[str, str]:
     if plan.sources:
         sent = (f"{one.path}: {_SENT[one.sent]}" for one in plan.sources)
         facts["Sources"] = "\n".join(sent)
-    total = plan.resources
-    if total is not None:
-        amounts = (("requests", total.requests), ("limits", total.limits))
-        told = [f"{word} {_amounts(of)}" for word, of in amounts if of]
-        pods = "1 pod" if total.replicas == 1 else f"{total.replicas} pods together"
-        facts["Resources"] = "\n".join([pods, *told])
+    if plan.builder is not None:
+        facts["Builder"] = f"{_total(plan.builder)}\ngone before anything else begins"
+    if plan.resources is not None:
+        facts["Resources"] = _total(plan.resources)
     return facts
+
+
+def _total(total: ResourceTotal) -> str:
+    amounts = (("requests", total.requests), ("limits", total.limits))
+    told = [f"{word} {_amounts(of)}" for word, of in amounts if of]
+    pods = "1 pod" if total.replicas == 1 else f"{total.replicas} pods together"
+    return "\n".join([pods, *told])
 
 
 def _amounts(amounts: Mapping[str, str]) -> str:

@@ -82,7 +82,7 @@ def publish_here(
     from kaptain_kfp.image.progress import screen
     from kaptain_kfp.image.publish import publish
 
-    what = content.publication(config)
+    what = content.publication()
     show = envs.VERBOSE if verbose is None else verbose
     given: dict[str, Any] = {"publish": True, **({"refresh_base": True} if refresh_base else {})}
     submission = Submission(definition=content.definition, parameters=given)

@@ -15,7 +15,7 @@ __all__ = ["SIZE", "StandIns"]
 SIZE = "<size>"
 """Stands for the size of an archive that is yet to be packed."""
 
-_TASK = "plan"
+_TASK, _BUILDER_TASK = "plan", "plan-build"
 
 
 def _new_run() -> str:
@@ -32,15 +32,22 @@ class StandIns:
     Attributes:
         run_id: Of a run.
         digest: Of an image.
+        size: Of an archive, in bytes.
     """
 
     run_id: str = field(default_factory=_new_run)
     digest: str = field(default_factory=lambda: secrets.token_hex(32))
+    size: int = field(default_factory=lambda: 10**17 + secrets.randbelow(10**17))
 
     @property
     def identity(self) -> names.Identity:
         """The first try of a task of the run."""
         return names.identity(self.run_id, "", _TASK)
+
+    @property
+    def builder(self) -> names.Identity:
+        """The same, of the task that comes before it."""
+        return names.identity(self.run_id, "", _BUILDER_TASK)
 
     def shown(self, value: Any) -> Any:
         """Returns plain data, or a text, with placeholders in place of all that was made up."""
@@ -59,11 +66,12 @@ class StandIns:
 
     @property
     def _placeholders(self) -> Mapping[str, str]:
-        identity = self.identity
+        identities = (self.identity, self.builder)
         # the suffix is a part of the revision, so it comes after it
         return {
             self.run_id: "<run>",
             self.digest: "<digest>",
-            identity.revision: "<revision>",
-            identity.suffix: "<suffix>",
+            str(self.size): SIZE,
+            **{identity.revision: "<revision>" for identity in identities},
+            **{identity.suffix: "<suffix>" for identity in identities},
         }

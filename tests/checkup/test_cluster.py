@@ -23,6 +23,8 @@ from kaptain_kfp.testing.s3 import isolate_aws, serve_s3
 from kaptain_kfp.testing.scripted import ScriptedServer, answering, serve_script
 
 ABSENT = answering(404, "404 page not found\n")
+FORBIDDEN = answering(403, {"kind": "Status", "reason": "Forbidden", "message": "no"})
+MISSING = answering(404, {"kind": "Status", "reason": "NotFound", "message": "no"})
 Connect = Callable[..., KubernetesCluster]
 
 
@@ -87,14 +89,40 @@ def test_a_version_that_we_do_not_speak(connect: Connect) -> None:
 )
 def test_the_form_of_train_jobs(connect: Connect, field: str, verdict: str, found: str) -> None:
     answers = (group("v1alpha1"), resources("trainjobs"), ABSENT, schema("TrainJob", field))
-    check = looked(connect(*answers), "TrainJob")
+    check = looked(connect(*answers, labelled()), "TrainJob")
     assert check.verdict == verdict and found in check.found
     assert ("2.1 or newer" in check.remedy) == (verdict == "failed")
 
 
+def labelled(**labels: str) -> Any:
+    level = {f"pod-security.kubernetes.io/{mode}": value for mode, value in labels.items()}
+    return answering(200, {"metadata": {"name": "default", "uid": "u", "labels": level}})
+
+
+@pytest.mark.parametrize(
+    ("field", "operator", "namespace", "verdict"),
+    [
+        ("podTemplateOverrides", ABSENT, labelled(enforce="restricted"), "warning"),
+        ("podTemplateOverrides", ABSENT, labelled(warn="restricted"), "ok"),
+        ("podTemplateOverrides", ABSENT, labelled(enforce="baseline"), "ok"),
+        ("podTemplateOverrides", ABSENT, FORBIDDEN, "ok"),
+        ("podTemplateOverrides", ABSENT, MISSING, "ok"),
+        ("podTemplateOverrides", schema("PyTorchJob"), labelled(enforce="restricted"), "ok"),
+        ("runtimePatches", ABSENT, labelled(enforce="restricted"), "ok"),
+    ],
+)
+def test_pods_of_train_jobs_that_the_namespace_may_refuse(
+    connect: Connect, field: str, operator: Any, namespace: Any, verdict: str
+) -> None:
+    answers = (group("v1alpha1"), resources("trainjobs"), operator, schema("TrainJob", field))
+    check = looked(connect(*answers, namespace), "TrainJob")
+    assert check.verdict == verdict, check
+    assert ("enforces restricted" in check.found) == (verdict == "warning")
+    assert ("Trainer 2.2 or newer" in check.remedy) == (verdict == "warning")
+
+
 def test_schemas_that_may_not_be_read(connect: Connect) -> None:
-    forbidden = answering(403, {"kind": "Status", "reason": "Forbidden", "message": "no"})
-    check = looked(connect(group("v1alpha1"), resources("trainjobs"), forbidden), "TrainJob")
+    check = looked(connect(group("v1alpha1"), resources("trainjobs"), FORBIDDEN), "TrainJob")
     assert check.verdict == "ok" and "form unknown" in check.found
 
 

@@ -21,10 +21,10 @@ from kaptain_kfp.manifests.rbac import RIGHTS
 from kaptain_kfp.manifests.secret import storage_secret
 from kaptain_kfp.platform.config.s3 import S3ConfigurationProvider
 from kaptain_kfp.testing.faults import Fault
-from kaptain_kfp.testing.kubernetes_api import ADMINISTRATOR, Rule
+from kaptain_kfp.testing.kubernetes_api import ADMINISTRATOR, Rule, User
 
 from ..needs import need_registry
-from .conftest import KFP_TOKEN, NAMESPACE, SEE_NAMESPACES, TOKEN, Kubeflow, all_rights
+from .conftest import KFP_TOKEN, NAMESPACE, SEE_NAMESPACES, TOKEN, Kubeflow, all_rights, rules_of
 
 Look = Callable[..., dict[str, Check]]
 Break = Callable[[Kubeflow, Config], AbstractContextManager[None]]
@@ -48,7 +48,9 @@ def test_all_is_well(kubeflow: Kubeflow, look: Look) -> None:
     assert found["TrainJob"].found == "trainer.kubeflow.org v1alpha1, form runtimePatches"
     assert "single-user" in found["kubeflow pipelines"].found
     assert re.match(r"\d+\.\d+\.\d+, ", found["kubeflow pipelines"].found)
-    assert found["rights on jobs.batch"].found == "create, delete, get, list, watch"
+    said = "create, delete, get, list, watch; asked as you, not as default-editor"
+    assert found["rights on jobs.batch"].found == said
+    assert found["rights on serviceaccounts"].found == "delete, list"
     assert list(kubeflow.s3.folder.rglob("kaptain-doctor/*")) == []
 
 
@@ -282,6 +284,8 @@ def test_what_is_broken(kubeflow: Kubeflow, look: Look, case: str) -> None:
     for name in expected:
         assert re.search(said, found[name].found)
         assert re.search(remedy, found[name].remedy)
+    if case == "namespace missing":
+        assert found["rights on pods"].found == "not checked: see 'namespace'"
     assert "secret" not in repr(found).replace("dev-mnist-secret", "").replace("secrets", "")
     assert KFP_TOKEN not in repr(found) and TOKEN not in repr(found)
 
@@ -306,6 +310,61 @@ def test_a_right_is_missing(kubeflow: Kubeflow, look: Look, name: str) -> None:
         assert all(verb in check.found for verb in right.verbs)
     others = {"steps", "notebook"} - {right.party for right in needed}
     assert not any(f"--for {party}" in check.remedy for party in others)
+
+
+REVIEWS = Rule(("create",), ("authorization.k8s.io",), ("subjectaccessreviews",))
+
+
+def account(kubeflow: Kubeflow, name: str, rules: list[Rule]) -> None:
+    """Gives a service account exactly these rights."""
+    user = User(f"system:serviceaccount:{NAMESPACE}:{name}", rules)
+    kubeflow.face.access.grant(f"token-of-{name}", user)
+
+
+@pytest.mark.parametrize("configured", [None, "robot"])
+def test_the_rights_of_the_runs_are_asked_for_and_not_our_own(
+    kubeflow: Kubeflow, look: Look, configured: str | None
+) -> None:
+    config = kubeflow.config()
+    config.kfp_service_account = configured
+    name = configured or "default-editor"
+    kubeflow.grant([*all_rights(), REVIEWS])
+    account(kubeflow, name, [r for r in rules_of("steps") if "jobs" not in r.resources])
+    found = look(config)
+    account(kubeflow, name, rules_of("steps"))
+    well = look(config)
+    kubeflow.grant(all_rights())
+    missing = {"rights on jobs.batch"}
+    assert wrong(found) == dict.fromkeys(missing, "failed"), found
+    (check,) = (found[row] for row in missing)
+    verbs = "create, delete, get, list, watch"
+    assert check.found == f"{name} may not {verbs} (needed by the steps)"
+    option = f" --service-account {configured}" if configured else ""
+    command = f"kaptain setup rbac --for steps -n {NAMESPACE}{option} --apply"
+    assert check.remedy == f"An administrator of the namespace runs: {command}"
+    assert wrong(well) == {}
+    assert not any("asked as you" in check.found for check in well.values())
+
+
+def test_the_account_of_a_standalone_kubeflow_pipelines(kubeflow: Kubeflow, look: Look) -> None:
+    administrator = kubeflow.administrator()
+    made = {"name": "pipeline-runner", "namespace": NAMESPACE}
+    ref = administrator.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {**made, "labels": labels_for("m")},
+        }
+    )
+    kubeflow.grant([*all_rights(), REVIEWS])
+    account(kubeflow, "pipeline-runner", [])
+    found = look()
+    administrator.delete(ref)
+    kubeflow.grant(all_rights())
+    assert found["rights on pods/log"].found == (
+        "pipeline-runner may not get (needed by the steps)"
+    )
+    assert "--service-account pipeline-runner" in found["rights on pods/log"].remedy
 
 
 def test_credentials_of_the_registry_are_wrong(kubeflow: Kubeflow, look: Look) -> None:

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from kaptain_kfp.checkup.base import Check
-from kaptain_kfp.checkup.cluster import kubernetes_of, rights
+from kaptain_kfp.checkup.cluster import kubernetes_of
+from kaptain_kfp.checkup.rights import RunAccount, rights
 from kaptain_kfp.cluster.base import ResourceRef
 from kaptain_kfp.cluster.kubernetes import KubernetesCluster
 from kaptain_kfp.config import Config
@@ -91,7 +92,8 @@ def test_what_is_applied_is_all_that_doctor_asks_for(
 
     def looked() -> list[Check]:
         cluster = kubernetes_of(place)
-        return [check for right in needed for check in rights(cluster, right.name, [right])]
+        account = RunAccount("runner", lambda: cluster)
+        return [c for right in needed for c in rights(cluster, right.name, [right], account)]
 
     assert {check.verdict for check in looked()} == {"failed"}
     face.access.grant("steps", User("runner", [rule_of(rule) for rule in applied["rules"]]))

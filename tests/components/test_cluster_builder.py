@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from kaptain_kfp.cluster.diagnose import Phase, Verdict, failure
+from kaptain_kfp.components.builder_job import user_of
 from kaptain_kfp.components.cluster_builder import (
     COMPONENT_IMAGE_VARIABLE,
     error_of_builder,
     image_of_step,
     pull_secrets_of,
-    user_of,
 )
 from kaptain_kfp.exceptions import ConfigurationError
 from kaptain_kfp.image.in_base import KILLED

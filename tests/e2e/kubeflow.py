@@ -146,7 +146,8 @@ class Kubeflow:
         """Returns the client that everybody uses, as the user interface would do."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # that it knows no older servers
-            return kfp.Client(host=self.pipelines.url)
+            token = self.login.kfp if self.login else None
+            return kfp.Client(host=self.pipelines.url, existing_token=token)
 
     def bucket(self) -> list[str]:
         """Returns the keys of all objects in the store."""
@@ -174,6 +175,7 @@ def serve_kubeflow(
     operators: bool = True,
     without: tuple[str, ...] = (),
     artifact_api: bool = False,
+    crds: Path | None = None,
     **settings: Any,
 ) -> Iterator[Kubeflow]:
     """Runs a Kubeflow as long as the context lasts.
@@ -188,6 +190,7 @@ def serve_kubeflow(
         operators: False: nobody looks after custom objects.
         without: Kinds that aren't installed.
         artifact_api: Kubeflow Pipelines has artifacts of its own, and no ML Metadata any more.
+        crds: The schemas of its custom kinds; by default those that we have.
         **settings: For every `Config`.
     """
     steps = place / "steps" if scripted else home
@@ -201,7 +204,7 @@ def serve_kubeflow(
                 kubelet=not scripted,
                 pull=not scripted,
                 operators=operators,
-                crds=shared_if_there("crds"),
+                crds=crds or shared_if_there("crds"),
                 tokens=_tokens(login),
                 without=without,
                 namespaces=("default", NAMESPACE),

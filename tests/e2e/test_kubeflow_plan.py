@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +15,10 @@ from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.manifests.names import ANNOTATION_SPEC_HASH
 from kaptain_kfp.model.actionplan import ActionPlan
 from kaptain_kfp.model.differences import differences
+from kaptain_kfp.testing.wheels import make_wheel
 
-from .kubeflow import UPLOADING, Kubeflow
+from .conftest import MakeKubeflow
+from .kubeflow import NAMESPACE, UPLOADING, Kubeflow
 from .test_plan import filled
 
 SECRETS = ["Secret/dev-digits-secret", "Secret/dev-digits-registry"]
@@ -78,6 +83,53 @@ def test_what_is_planned_is_what_is_made(kubeflow: Kubeflow, framework: str, kin
             value = secret["data"].get(key)
             assert value is None or value not in told
             assert value is None or base64.b64decode(value).decode() not in told
+
+
+def without_sizes(manifest: Any) -> dict[str, Any]:
+    """Returns an object with placeholders for the sizes of archives in its arguments."""
+    text = re.sub(r'\\"size\\":\d+', r'\\"size\\":<size>', json.dumps(manifest))
+    found: dict[str, Any] = json.loads(text)
+    del found["metadata"]["annotations"][ANNOTATION_SPEC_HASH]
+    return found
+
+
+def test_the_job_that_installs_requirements_is_planned_too(
+    make_kubeflow: MakeKubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)  # which no component image sets here
+    kubeflow = make_kubeflow()
+    make_wheel(tmp_path / "index", "small")
+    listed = f"--no-index\n--find-links {tmp_path / 'index'}\nsmall\n"
+    (kubeflow.project / "requirements.txt").write_text(listed, encoding="utf-8")
+    model = kubeflow.model(UPLOADING, requirements="requirements.txt")
+    before = model.plan("build")
+    assert before.problems == ()
+    assert {check.verdict for check in before.checks} == {"accepted"}
+    planned = before.objects[-1]
+    assert planned.resource == "Job/digits-build-<suffix>"
+    assert [check.resource for check in before.checks][-1] == f"pods of {planned.resource}"
+    assert "A Job installs its requirements." in before.image.reason
+    assert before.builder is not None and before.builder.replicas == 1
+    assert model.build() is True
+    (made,) = (
+        change.object
+        for change in Objects(kubeflow.home).changes(0, kind="Job", namespace=NAMESPACE)
+        if change.type == "ADDED"
+    )
+    wanted = filled(planned.manifest, made)
+    assert differences(without_sizes(made), without_sizes(wanted)) == ()
+
+    (kubeflow.project / "trainer.py").write_text(f"{UPLOADING}\n", encoding="utf-8")
+    after = model.plan("train", hyperparameters={})
+    assert after.image.skipped is False
+    assert "kept in the registry" in after.image.reason
+    assert [each.resource for each in after.objects] == [*SECRETS, "Job/digits-job-<suffix>"]
+    assert after.builder is None
+    (kubeflow.project / "trainer.py").write_text(UPLOADING, encoding="utf-8")
+    refreshed = model.plan("build", refresh_base=True)
+    assert refreshed.image.skipped is None
+    assert refreshed.sources != (), "there is a run, which looks at the base"
 
 
 def test_a_registry_that_is_away(kubeflow: Kubeflow) -> None:

@@ -5,18 +5,22 @@ The training's pods go by scripts, as a scheduler and kubelets would have them g
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from kaptain_kfp import Model
+from kaptain_kfp import Model, PodOptions
 from kaptain_kfp.exceptions import (
     ImagePullError,
     KaptainError,
     NotInstalledError,
     OperatorMissingError,
+    PodSecurityError,
     QuotaExceededError,
     WorkloadOutOfMemoryError,
     WorkloadUnschedulableError,
 )
+from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.model.states import ModelState
 from kaptain_kfp.model.world import world_of
 from kaptain_kfp.runs.base import RunHandle
@@ -28,8 +32,10 @@ from kaptain_kfp.testing.podscripts import (
     unschedulable,
 )
 
+from ..needs import need_shared
+from ..trainer import write_trainer_2_1
 from .conftest import MakeKubeflow
-from .kubeflow import Kubeflow
+from .kubeflow import NAMESPACE, Kubeflow
 
 PENDING_SECONDS = 5
 PATIENCE = 120.0
@@ -133,3 +139,28 @@ def test_an_operator_that_doesnt_run(make_kubeflow: MakeKubeflow) -> None:
     assert error.resource is not None and error.resource.startswith("PyTorchJob/")
     check_record(kubeflow, model, error)
     assert kubeflow.objects("PyTorchJob") == [], "it doesn't begin later, unnoticed"
+
+
+def test_trainer_2_1_in_a_namespace_that_is_restricted(
+    make_kubeflow: MakeKubeflow, tmp_path: Path
+) -> None:
+    crds = write_trainer_2_1(need_shared("crds"), tmp_path / "crds")
+    kubeflow = make_kubeflow(scripted=True, crds=crds, without=("PyTorchJob",))
+    assert kubeflow.kubelet is not None
+    kubeflow.kubelet.play(succeed("loss=0.5"))
+    model = kubeflow.model("print()", framework="pytorch", framework_version="2")
+    pod = PodOptions(node_selector={"gpu": "a100"})
+    assert model.train({"--lr": 0.1}, memory="1G", pod=pod) is True
+    assert model.metrics["loss"]["latest"] == 0.5
+    (job,) = kubeflow.objects("TrainJob")
+    (override,) = job["spec"]["podTemplateOverrides"]
+    assert override["spec"]["nodeSelector"] == {"gpu": "a100"}
+    pods = kubeflow.objects("Pod")
+    assert [pod["spec"]["nodeSelector"] for pod in pods] == [{"gpu": "a100"}] * 2
+
+    labels = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    Objects(kubeflow.home).patch("Namespace", NAMESPACE, "", labels)
+    error = error_of(begin(kubeflow, model))
+    assert type(error) is PodSecurityError, error
+    assert "TrainJob/digits-trainjob-" in error.message and "restricted" in error.message
+    assert error.hint is not None and "Trainer 2.2 or newer" in error.hint

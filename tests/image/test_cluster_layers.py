@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,9 +18,12 @@ from kaptain_kfp.image import cluster_install
 from kaptain_kfp.image.cluster_install import InstallRequest
 from kaptain_kfp.image.cluster_layers import Installer
 from kaptain_kfp.image.in_base import ANSWER
+from kaptain_kfp.image.installation import Installation, StepImage
 from kaptain_kfp.image.published import PublishedImages
+from kaptain_kfp.image.publisher import Publication
 from kaptain_kfp.image.registry.client import RegistryClient
 from kaptain_kfp.image.registry.names import ImageReference, image_reference
+from kaptain_kfp.image.shared_layers import NOTES
 from kaptain_kfp.image.sources import collect, upload_sources
 from kaptain_kfp.specs import ImageSpec, ModelIdentity, ModelSpec, StoreSpec
 from kaptain_kfp.store.base import Store
@@ -68,6 +72,18 @@ class World:
             image=ImageSpec(name=name, base_image=self.base_image, checksum=checksum),
             store=StoreSpec(uri=self.store.uri),
         )
+
+    def publication(self) -> Publication:
+        """Returns the same as it is before anything is sent."""
+        model = self.model()
+        sources = collect(self.base, "train.py", ["src"], "requirements.txt")
+        digests = {entry.path: entry.digest for entry in model.source.entries}
+        return Publication(model.image, IDENTITY, self.base, sources, digests)
+
+    def installation(self, steps: str | None, **more: bool) -> Installation | None:
+        """Returns what is known of the installation beforehand."""
+        config = Config.local(home=self.base.parent / "home", component_image=steps)
+        return PublishedImages(config).installation(self.publication(), self.store, **more)
 
     def build(self, installer: Installer) -> str:
         """Builds; returns what was said."""
@@ -200,3 +216,67 @@ def test_the_programs_say_what_fails(
     gone = replace(requests[0], target="127.0.0.1:1/team/m:1").to_text()
     assert cluster_install.main(["push", str(tmp_path), gone]) == 1
     assert "127.0.0.1:1" in capsys.readouterr().out
+
+
+@pytest.fixture
+def no_pip_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes the machine's own settings of pip away, which builders have here."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+
+
+def test_what_will_be_installed_is_known_beforehand(
+    world: World, client: RegistryClient, tmp_path: Path, no_pip_settings: None
+) -> None:
+    steps = f"{world.target.registry}/steps:1"
+    push_base_image(client, steps)
+    planned = world.installation(steps)
+    assert planned is not None and not planned.kept
+    assert planned.step == StepImage(steps, planned.step.environment) and planned.step.known
+    builder = Builder(world, tmp_path / "pods")
+    world.build(builder)
+    assert builder.requests == [planned.request]
+    (world.base / "train.py").write_text("print('changed')\n")
+    after = world.installation(steps)
+    assert after == replace(planned, kept=True)
+    own, world.target = world.target, fresh(world.target.registry, "other/model")
+    other = world.installation(steps)
+    assert other is not None and other.kept, "the other model's are there to be taken"
+    (note,) = world.store.list(NOTES)
+    told = world.store.read(note.key)
+    world.store.write(note.key, told.replace(own.repository.encode(), b"nobodys/model"))
+    other = world.installation(steps)
+    assert other is not None and not other.kept, "they aren't where it says"
+    world.target = own
+    moved = push_base_image(client, f"{world.target.registry}/base:1", {"MOVED": "yes"})
+    assert world.installation(steps) == after, "the base stays what it was"
+    anew = world.installation(steps, refresh_base=True)
+    assert anew is not None and not anew.kept and anew.request.base.endswith(moved)
+
+
+def test_pip_asks_the_indexes_of_the_steps_image(world: World, client: RegistryClient) -> None:
+    steps = f"{world.target.registry}/steps:1"
+    index = {"PIP_INDEX_URL": "https://example.com/simple"}
+    push_base_image(client, steps, {**index, "PIP_EXTRA_INDEX_URL": "https://me:hush@example.com"})
+    planned = world.installation(steps)
+    assert planned is not None and planned.request.index == index
+    hidden = world.installation(f"{world.target.registry}/hidden:1")
+    assert hidden is not None and not hidden.step.known and hidden.request.index == {}
+    assert hidden.request.key != planned.request.key
+
+
+@pytest.mark.parametrize(
+    ("user", "number"), [(None, 0), ("", 0), ("1000:1000", 1000), ("7", 7), ("me", 0)]
+)
+def test_the_user_of_the_steps_image(
+    world: World, client: RegistryClient, user: str | None, number: int
+) -> None:
+    found = client.image(image_reference(f"{world.target.registry}/base:1"))
+    settings = {} if user is None else {"config": {"User": user}}
+    assert StepImage.of("s:1", replace(found, config=settings)).user == number
+
+
+def test_nothing_to_install(world: World) -> None:
+    assert world.installation(None) is None, "nobody can say what its Job would run"
+    (world.base / "requirements.txt").write_text("# none\n")
+    assert world.installation(f"{world.target.registry}/steps:1") is None

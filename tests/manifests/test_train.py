@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from kaptain_kfp.local.podsecurity import violations
 from kaptain_kfp.local.podspec import launch_of
 from kaptain_kfp.manifests.forms import TrainingForm
+from kaptain_kfp.manifests.job import RESTRICTED_CONTAINER, RESTRICTED_POD
 from kaptain_kfp.manifests.names import identity
 from kaptain_kfp.manifests.train import training_job
 from kaptain_kfp.specs import ModelIdentity, PodSpec, PolicySpec, ResourcesSpec, Toleration
@@ -22,6 +24,17 @@ MODEL = ModelIdentity(
     version="1",
     framework="sklearn",
     framework_version="1.5",
+)
+
+
+POD = PodSpec(
+    labels={"team": "vision", "app.kubernetes.io/managed-by": "me"},
+    annotations={"sidecar.istio.io/inject": "true", "note": "x"},
+    node_selector={"accelerator": "a100"},
+    tolerations=(Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"),),
+    shm_size="2Gi",
+    service_account="trainer",
+    image_pull_secrets=("regcred", "dev-mnist-registry"),
 )
 
 
@@ -177,19 +190,24 @@ def pod_specs(manifest: Any) -> list[dict[str, Any]]:
             ("tensorflow", "operator"),
             ("pytorch", "operator"),
             ("pytorch", "runtimePatches"),
+            ("pytorch", "podTemplateOverrides"),
         ]
     ),
     secret=st.sampled_from([None, "store"]),
     workers=st.integers(1, 3),
     amount=st.sampled_from([None, "1", "2"]),
-    arguments=st.lists(st.text(max_size=5), max_size=2),
+    memory=st.sampled_from([None, "1G"]),
+    arguments=st.lists(st.text(max_size=5), max_size=6),
+    pod=st.sampled_from([None, PodSpec(), POD]),
 )
 def test_every_pod_passes_the_restricted_profile(
     trained_by: tuple[str, TrainingForm],
     secret: str | None,
     workers: int,
     amount: str | None,
+    memory: str | None,
     arguments: list[str],
+    pod: PodSpec | None,
 ) -> None:
     framework, api = trained_by
     made = training_job(
@@ -201,15 +219,28 @@ def test_every_pod_passes_the_restricted_profile(
         arguments=arguments,
         upload_uri="s3://bucket/m",
         workers=workers,
-        resources=ResourcesSpec(gpu_limit=amount, cpu_request=amount),
+        resources=ResourcesSpec(
+            gpu_limit=amount, cpu_request=amount, memory_request=memory, memory_limit=memory
+        ),
         policy=PolicySpec(),
         api=api,
         main_file="train.py",
         store_secret=secret,
+        pod=pod,
     )
     found = pod_specs(made)
     assert found
+    if api == "podTemplateOverrides":  # which can't say it: then the runtime has to
+        assert all("securityContext" not in json.dumps(spec) for spec in found)
+        found = [restricted_by_its_runtime(spec) for spec in found]
     assert [violations(spec, "restricted") for spec in found] == [[]] * len(found)
+
+
+def restricted_by_its_runtime(override: dict[str, Any]) -> dict[str, Any]:
+    """Returns the pods of a runtime that has what the profile asks for, with an override."""
+    (node,) = override["containers"]
+    node = {**node, "securityContext": RESTRICTED_CONTAINER}
+    return {**override, "securityContext": RESTRICTED_POD, "containers": [node]}
 
 
 def test_a_pod_that_breaks_it_would_be_found() -> None:
@@ -220,17 +251,6 @@ def test_a_pod_that_breaks_it_would_be_found() -> None:
         "allowPrivilegeEscalation != false",
         "unrestricted capabilities",
     ]
-
-
-POD = PodSpec(
-    labels={"team": "vision", "app.kubernetes.io/managed-by": "me"},
-    annotations={"sidecar.istio.io/inject": "true", "note": "x"},
-    node_selector={"accelerator": "a100"},
-    tolerations=(Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"),),
-    shm_size="2Gi",
-    service_account="trainer",
-    image_pull_secrets=("regcred", "dev-mnist-registry"),
-)
 
 
 def test_what_pods_get_beside_resources() -> None:

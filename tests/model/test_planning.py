@@ -27,7 +27,10 @@ from kaptain_kfp.exceptions import (
     OperatorMissingError,
     QuotaExceededError,
 )
+from kaptain_kfp.image.cluster_install import InstallRequest
+from kaptain_kfp.image.installation import Installation, StepImage
 from kaptain_kfp.image.local import LocalImages
+from kaptain_kfp.image.publisher import Publication
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.manifests.names import ANNOTATION_SPEC_HASH, LABEL_REVISION, LABEL_RUN
 from kaptain_kfp.manifests.secret import storage_secret
@@ -44,6 +47,7 @@ from kaptain_kfp.runs.kfp import KfpRunner
 from kaptain_kfp.runs.kfp_connection import KfpConnection
 from kaptain_kfp.runs.kfp_settings import KfpSettings
 from kaptain_kfp.specs import BuiltImage, Definition, ModelIdentity
+from kaptain_kfp.store.base import Store
 from kaptain_kfp.store.folder import FolderStore
 from kaptain_kfp.testing.kubernetes_api import KubernetesFace, Rule, User, serve_kubernetes
 
@@ -419,3 +423,66 @@ def test_a_store_of_which_nothing_is_known(face: KubernetesFace, here: Here) -> 
     assert kinds_of(plan) == ["StoreError"]
     assert [source.sent for source in plan.sources] == [None]
     assert "trainer.py: the store doesn't say" in str(plan)
+
+
+class Installing(LocalImages):
+    """Images whose requirements a Job installs."""
+
+    def installation(
+        self, what: Publication, store: Store, *, refresh_base: bool = False
+    ) -> Installation:
+        request = InstallRequest(
+            base=f"python@sha256:{'0' * 64}",
+            target=what.image.name,
+            key="k",
+            requirements="requirements.txt",
+            family="OCI",
+            platform="linux/amd64",
+            index={},
+        )
+        return Installation(request, kept=False, step=StepImage(COMPONENT_IMAGE, known=False))
+
+
+def test_what_the_builder_takes_is_told_apart(face: KubernetesFace, here: Here) -> None:
+    plan = here.plan(face, images=Installing(face.home), framework="pytorch")
+    builder, work = plan.manifests
+    assert verdicts(plan) == {
+        "Job/m-build-<suffix>": "accepted",
+        "pods of Job/m-build-<suffix>": "accepted",
+        "PyTorchJob/m-pytorchjob-<suffix>": "accepted",
+        "pods of PyTorchJob/m-pytorchjob-<suffix>": "accepted",
+    }
+    fetch = builder["spec"]["template"]["spec"]["initContainers"][0]
+    assert '"size":<size>' in fetch["command"][-1]
+    assert fetch["image"] == COMPONENT_IMAGE
+    first, then = (each["metadata"]["labels"][LABEL_REVISION] for each in (builder, work))
+    assert first == then == "<revision>", "though they are two"
+    assert plan.builder is not None and plan.resources is not None
+    assert plan.builder.limits == {"cpu": "1", "memory": "1G"}
+    assert plan.resources.limits == {"cpu": "4", "memory": "2G"}
+    lines = str(plan).splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("Builder"))
+    assert [line[11:] for line in lines[start : start + 5]] == [
+        *("1 pod", "requests cpu 500m, memory 500M", "limits cpu 1, memory 1G"),
+        *("gone before anything else begins", "2 pods together"),
+    ]
+    assert f"What {COMPONENT_IMAGE} sets for pip couldn't be read from here." in str(plan)
+    assert json.loads(json.dumps(plan.to_dict()))["builder"]["replicas"] == 1
+    assert here.plan(face).builder is None
+
+
+def test_a_quota_without_room_for_the_builder(
+    face: KubernetesFace, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_BUILDER_MEM_LIMIT", "3G")
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "q", "namespace": "default"},
+        "spec": {"hard": {"limits.memory": "2G"}},
+    }
+    Objects(face.home).create(quota)
+    plan = here.plan(face, images=Installing(face.home))
+    refused = [name for name, verdict in verdicts(plan).items() if verdict == "refused"]
+    assert refused == ["pods of Job/m-build-<suffix>"]
+    assert kinds_of(plan) == ["AdmissionDeniedError"]

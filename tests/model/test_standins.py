@@ -7,12 +7,14 @@ from kaptain_kfp.model.standins import StandIns
 def test_what_was_made_up_is_shown_as_placeholders() -> None:
     made = StandIns()
     identity = made.identity
+    assert made.builder.suffix != identity.suffix
     shown = made.shown(
         {
             "name": f"m-job-{identity.suffix}",
             "labels": {"revision": identity.revision, "run": made.run_id},
             "image": f"registry.example:5000/me/m@sha256:{made.digest}",
             "list": [{"uri": f"s3://b/m/trained/{identity.revision}"}, 1, None],
+            "builder": f"m-build-{made.builder.suffix} of {made.builder.revision}: {made.size}",
             ANNOTATION_SPEC_HASH: "0123456789abcdef",
         }
     )
@@ -21,6 +23,7 @@ def test_what_was_made_up_is_shown_as_placeholders() -> None:
         "labels": {"revision": "<revision>", "run": "<run>"},
         "image": "registry.example:5000/me/m@sha256:<digest>",
         "list": [{"uri": "s3://b/m/trained/<revision>"}, 1, None],
+        "builder": "m-build-<suffix> of <revision>: <size>",
         ANNOTATION_SPEC_HASH: "<spec-hash>",
     }
 

@@ -16,6 +16,7 @@ from kaptain_kfp.exceptions import (
     QuotaExceededError,
     WorkloadDeploymentError,
 )
+from kaptain_kfp.manifests.forms import UNRESTRICTED_REMEDY
 
 from .trouble import Trouble
 
@@ -126,6 +127,11 @@ def refusal(workload: Manifest, events: Sequence[Event]) -> Trouble | None:
         f"The cluster refuses pods of {resource}: {message}",
         resource=resource,
         reason=rule.reason,
-        hint=rule.hint,
+        hint=_hint(workload, rule),
     )
     return Trouble("Refused", rule.name, f"pods are refused: {message}", error)
+
+
+def _hint(workload: Manifest, rule: _Rule) -> str:
+    of_2_1 = workload["kind"] == "TrainJob" and "podTemplateOverrides" in workload["spec"]
+    return UNRESTRICTED_REMEDY if of_2_1 and rule.error is PodSecurityError else rule.hint

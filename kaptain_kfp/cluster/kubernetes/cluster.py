@@ -166,15 +166,20 @@ class KubernetesCluster(Cluster):
         found = self._api.list(kind_of("Event"), ref.namespace, fieldSelector=selector)
         return [event_of(event) for event in in_order(found)]
 
-    def allowed(self, verb: str, group: str, resource: str) -> bool:
-        """Returns whether we may do something in the namespace.
+    def allowed(self, verb: str, group: str, resource: str, *, account: str | None = None) -> bool:
+        """Returns whether somebody may do something in the namespace.
 
         Args:
             verb: E.g. ``create``.
             group: The API group, e.g. ``batch``; empty for the core.
             resource: E.g. ``jobs`` or ``pods/log``.
+            account: A service account of the namespace; by default it is we.
+
+        Raises:
+            AccessDeniedError: We may not ask what others may do.
         """
-        return questions.allowed(self._transport, self._namespace, verb, group, resource)
+        asked = (verb, group, resource, account)
+        return questions.allowed(self._transport, self._namespace, *asked)
 
     @property
     def found(self) -> str:

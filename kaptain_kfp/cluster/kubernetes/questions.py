@@ -27,12 +27,11 @@ __all__ = [
     "training_kinds",
 ]
 
-_REVIEW = Kind(
-    "authorization.k8s.io/v1",
-    "SelfSubjectAccessReview",
-    "selfsubjectaccessreviews",
-    namespaced=False,
+_REVIEW, _REVIEW_OF_OTHER = (
+    Kind("authorization.k8s.io/v1", name, f"{name.lower()}s", namespaced=False)
+    for name in ("SelfSubjectAccessReview", "SubjectAccessReview")
 )
+_ACCOUNTS = "system:serviceaccount"
 _DEFINITION = Kind(
     "apiextensions.k8s.io/v1",
     "CustomResourceDefinition",
@@ -46,18 +45,27 @@ _PAGE = "500"
 _QUICK_SECONDS = 1.0
 
 
-def allowed(transport: Transport, namespace: str, verb: str, group: str, resource: str) -> bool:
-    """Returns whether we may do something in a namespace, see `KubernetesCluster.allowed`."""
+def allowed(
+    transport: Transport,
+    namespace: str,
+    verb: str,
+    group: str,
+    resource: str,
+    account: str | None = None,
+) -> bool:
+    """Returns whether somebody may do something in a namespace, see `KubernetesCluster.allowed`."""
     name, _, part = resource.partition("/")
     attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": name}
     if part:
         attributes["subresource"] = part
-    review = {
-        "apiVersion": _REVIEW.api_version,
-        "kind": _REVIEW.kind,
-        "spec": {"resourceAttributes": attributes},
-    }
-    answer = transport.ask(request_for("create", _REVIEW, None, body=review))
+    kind = _REVIEW if account is None else _REVIEW_OF_OTHER
+    spec: dict[str, Any] = {"resourceAttributes": attributes}
+    if account is not None:
+        # all that a token of that account would say
+        groups = (f"{_ACCOUNTS}s", f"{_ACCOUNTS}s:{namespace}", "system:authenticated")
+        spec.update(user=f"{_ACCOUNTS}:{namespace}:{account}", groups=list(groups))
+    review = {"apiVersion": kind.api_version, "kind": kind.kind, "spec": spec}
+    answer = transport.ask(request_for("create", kind, None, body=review))
     return bool((answer.get("status") or {}).get("allowed"))
 
 

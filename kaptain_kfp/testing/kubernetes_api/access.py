@@ -7,10 +7,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kaptain_kfp.local import errors
+from kaptain_kfp.local.kinds import Kind
+
 from .answers import Answer, refusal, status_of
 from .paths import Target
 
-__all__ = ["ADMINISTRATOR", "ANONYMOUS", "Access", "Rule", "User"]
+__all__ = [
+    "ADMINISTRATOR",
+    "ANONYMOUS",
+    "REVIEW",
+    "REVIEW_OF_OTHER",
+    "Access",
+    "Rule",
+    "User",
+]
+
+REVIEW, REVIEW_OF_OTHER = (
+    Kind(
+        "authorization.k8s.io/v1",
+        name,
+        f"{name.lower()}s",
+        status_subresource=False,
+        namespaced=False,
+    )
+    for name in ("SelfSubjectAccessReview", "SubjectAccessReview")
+)
+"""What is asked beforehand: whether we may do something, which everybody may ask; and whether
+somebody else may."""
 
 _ALL = ("*",)
 
@@ -92,6 +116,18 @@ class Access:
                 return ANONYMOUS
             return self._tokens.get(token.strip())
 
+    def named(self, name: str) -> User:
+        """Returns who has a name; somebody without any rights where nobody has it.
+
+        Args:
+            name: E.g. ``system:serviceaccount:default:robot``.
+        """
+        with self._lock:
+            if self._open:
+                return ADMINISTRATOR
+            known = (user for user in self._tokens.values() if user.name == name)
+            return next(known, User(name))
+
 
 def unauthorized() -> Answer:
     """Nobody knows that token."""
@@ -125,8 +161,32 @@ def refused(user: User, verb: str, target: Target) -> Answer | None:
     return forbidden(user, verb, target)
 
 
-def review(user: User, sent: Mapping[str, Any]) -> Answer:
-    """Answers the question whether the asking user may do something."""
+def review_of_other(rights: Access, sent: Mapping[str, Any]) -> Answer:
+    """Answers the question whether somebody may do something; groups give nobody rights here.
+
+    Args:
+        rights: Who may do what.
+        sent: The SubjectAccessReview.
+
+    Raises:
+        ObjectInvalidError: It doesn't say who.
+    """
+    spec = sent.get("spec") or {}
+    named = (spec.get("user"), spec.get("groups")) if isinstance(spec, dict) else ("", "")
+    if not any(named):
+        message = 'Invalid value: "": at least one of user or group must be specified'
+        raise errors.invalid(REVIEW_OF_OTHER, "", "spec.user", message)
+    return review(rights.named(str(named[0] or "")), sent, REVIEW_OF_OTHER)
+
+
+def review(user: User, sent: Mapping[str, Any], kind: Kind = REVIEW) -> Answer:
+    """Answers the question whether a user may do something.
+
+    Args:
+        user: By default whoever asks.
+        sent: The review.
+        kind: Which kind of review it is.
+    """
     spec = sent.get("spec") or {}
     asked = spec.get("resourceAttributes") or {} if isinstance(spec, dict) else spec
     if not isinstance(asked, dict):
@@ -138,8 +198,8 @@ def review(user: User, sent: Mapping[str, Any]) -> Answer:
         asked.get("verb") or "", asked.get("group") or "", resource, asked.get("namespace") or ""
     )
     body = {
-        "kind": "SelfSubjectAccessReview",
-        "apiVersion": "authorization.k8s.io/v1",
+        "kind": kind.kind,
+        "apiVersion": kind.api_version,
         "metadata": {},
         "spec": spec,
         "status": {"allowed": allowed},

@@ -24,14 +24,6 @@ from .workflows import is_workflow, workflows
 
 __all__ = ["Installed", "KubernetesApi"]
 
-_REVIEW = Kind(
-    "authorization.k8s.io/v1",
-    "SelfSubjectAccessReview",
-    "selfsubjectaccessreviews",
-    status_subresource=False,
-    namespaced=False,
-)
-
 
 class Installed:
     """The custom kinds that a server has; may be changed from any thread while it runs.
@@ -98,7 +90,7 @@ class KubernetesApi:
         if not target.resource:
             return discovery.resources_of(target, kinds)
         verb = verb_of(call.method, target, call.arguments)
-        refused = None if _is_review(target) else access.refused(user, verb, target)
+        refused = None if _is(access.REVIEW, target) else access.refused(user, verb, target)
         if refused is None and (target.resource, target.subresource) == ("services", "proxy"):
             return self._services.pass_on(target, call)
         return refused or self._answer_about(user, verb, target, call, kinds)
@@ -109,8 +101,11 @@ class KubernetesApi:
         if target.resource == "customresourcedefinitions":
             return discovery.custom_resource_definitions(target, verb, kinds)
         try:
-            if _is_review(target):
-                return access.review(user, manifest_of(call, _REVIEW))
+            if _is(access.REVIEW, target):
+                return access.review(user, manifest_of(call, access.REVIEW))
+            if _is(access.REVIEW_OF_OTHER, target):
+                sent = manifest_of(call, access.REVIEW_OF_OTHER)
+                return access.review_of_other(self._rights, sent)
             if is_workflow(target):
                 return workflows(self._objects, target, verb, call)
             kind = discovery.kind_of_target(target, kinds)
@@ -130,5 +125,5 @@ class KubernetesApi:
         return text("", 204) if found is None else found
 
 
-def _is_review(target: Target) -> bool:
-    return (target.api_version, target.resource) == (_REVIEW.api_version, _REVIEW.plural)
+def _is(review: Kind, target: Target) -> bool:
+    return (target.api_version, target.resource) == (review.api_version, review.plural)

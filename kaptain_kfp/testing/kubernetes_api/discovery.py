@@ -8,6 +8,7 @@ from typing import Any
 
 from kaptain_kfp.local.kinds import KINDS, Kind
 
+from .access import REVIEW, REVIEW_OF_OTHER
 from .answers import NO_SUCH_PAGE, Answer, status_of, text, unknown_resource
 from .paths import BUILT_IN_GROUPS, Target
 
@@ -26,7 +27,6 @@ _VERSION = {
 }
 _HEALTH = ("/healthz", "/livez", "/readyz")
 _DEFINITIONS = "apiextensions.k8s.io/v1"
-_REVIEWS = "authorization.k8s.io/v1"
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -55,9 +55,9 @@ def resources_of(target: Target, kinds: Sequence[Kind]) -> Answer:
     if target.api_version == _DEFINITIONS:
         word = "customresourcedefinitions"
         found.append(_entry(word, "CustomResourceDefinition", False, ["get", "list"]))
-    if target.api_version == _REVIEWS:
-        word = "selfsubjectaccessreviews"
-        found.append(_entry(word, "SelfSubjectAccessReview", False, ["create"]))
+    if target.api_version == REVIEW.api_version:
+        reviews = (REVIEW, REVIEW_OF_OTHER)
+        found += [_entry(one.plural, one.kind, False, ["create"]) for one in reviews]
     if not found:
         return NO_SUCH_PAGE
     body = {
@@ -92,7 +92,7 @@ def custom_resource_definitions(target: Target, verb: str, kinds: Sequence[Kind]
 def _groups(kinds: Iterable[Kind]) -> list[dict[str, Any]]:
     versions: dict[str, list[str]] = {}
     named = (kind.api_version for kind in kinds if kind.group)
-    for api_version in dict.fromkeys([*named, _DEFINITIONS, _REVIEWS]):
+    for api_version in dict.fromkeys([*named, _DEFINITIONS, REVIEW.api_version]):
         versions.setdefault(api_version.partition("/")[0], []).append(api_version)
     return [
         {

@@ -93,3 +93,18 @@ def test_the_last_word_counts_and_no_other_events() -> None:
     normal = event("FailedCreate", "exceeded quota", warning=False)
     assert refusal(job(), [normal, event("FailedMount", "x")]) is None
     assert refusal(job(), []) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "message", "newer"),
+    [
+        ("podTemplateOverrides", 'violates PodSecurity "restricted:latest": x', True),
+        ("podTemplateOverrides", "exceeded quota: q", False),
+        ("runtimePatches", 'violates PodSecurity "restricted:latest": x', False),
+    ],
+)
+def test_what_trainer_2_1_can_not_say(form: str, message: str, newer: bool) -> None:
+    workload = {"kind": "TrainJob", "metadata": {"name": "j"}, "spec": {form: [{}]}}
+    found = refusal(workload, [event("FailedCreate", FORBIDDEN + message)])
+    assert found is not None
+    assert ("Trainer 2.2 or newer" in (found.error.hint or "")) is newer

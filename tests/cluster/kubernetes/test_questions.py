@@ -92,6 +92,23 @@ def test_rights(kaptain_home: Path, quick: Settings) -> None:
         assert "bound to bob" in str(caught.value.hint)
 
 
+def test_rights_of_a_service_account(kaptain_home: Path, quick: Settings) -> None:
+    rule = Rule(verbs=("get",), groups=("",), resources=("pods/log",), namespaces=("default",))
+    asking = Rule(("create",), ("authorization.k8s.io",), ("subjectaccessreviews",))
+    robot = User("system:serviceaccount:default:robot", (rule,))
+    tokens = {"a": User("admin", (asking,)), "r": robot}
+    with serve_kubernetes(kaptain_home, kubelet=False, tokens=tokens) as face:
+        found = face.kubeconfig_of("a")
+        cluster = KubernetesCluster(kubeconfig=found, settings=quick)
+        assert cluster.allowed("get", "", "pods/log", account="robot")
+        assert not cluster.allowed("list", "", "pods/log", account="robot")
+        assert not cluster.allowed("get", "", "pods/log", account="other")
+        assert not cluster.allowed("get", "", "pods/log"), "it isn't we who may"
+        blind = KubernetesCluster(kubeconfig=face.kubeconfig_of("r"), settings=quick)
+        with pytest.raises(AccessDeniedError, match="subjectaccessreviews"):
+            blind.allowed("get", "", "pods/log", account="robot")
+
+
 def test_what_is_installed(kaptain_home: Path, quick: Settings) -> None:
     with serve_kubernetes(kaptain_home, kubelet=False, without=["TFJob"]) as face:
         found = KubernetesCluster(kubeconfig=face.kubeconfig, settings=quick).custom_resources()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from kaptain_kfp.exceptions import ObjectInvalidError
 from kaptain_kfp.testing.kubernetes_api.access import (
     ADMINISTRATOR,
     ANONYMOUS,
@@ -10,6 +11,7 @@ from kaptain_kfp.testing.kubernetes_api.access import (
     User,
     refused,
     review,
+    review_of_other,
 )
 from kaptain_kfp.testing.kubernetes_api.paths import Target
 
@@ -95,3 +97,29 @@ def test_asking_beforehand(asked: dict[str, str], allowed: bool) -> None:
     assert not isinstance(answer.body, str)
     assert answer.status == 201
     assert answer.body["status"] == {"allowed": allowed}
+
+
+@pytest.mark.parametrize(
+    ("name", "verb", "allowed"),
+    [("bob", "get", True), ("bob", "create", False), ("eve", "get", False)],
+)
+def test_asking_for_somebody_else(name: str, verb: str, allowed: bool) -> None:
+    asked = {"verb": verb, "resource": "pods", "namespace": "x"}
+    spec = {"user": name, "groups": ["system:authenticated"], "resourceAttributes": asked}
+    answer = review_of_other(Access({"t": BOB}), {"spec": spec})
+    assert not isinstance(answer.body, str)
+    assert (answer.status, answer.body["kind"]) == (201, "SubjectAccessReview")
+    assert (answer.body["spec"], answer.body["status"]) == (spec, {"allowed": allowed})
+
+
+def test_where_nobody_is_asked_for_a_token_everybody_may_do_everything() -> None:
+    asked = {"verb": "create", "resource": "pods", "namespace": "x"}
+    answer = review_of_other(Access(), {"spec": {"user": "eve", "resourceAttributes": asked}})
+    assert not isinstance(answer.body, str)
+    assert answer.body["status"] == {"allowed": True}
+
+
+@pytest.mark.parametrize("spec", [{}, {"user": "", "groups": []}])
+def test_asking_for_nobody(spec: dict[str, object]) -> None:
+    with pytest.raises(ObjectInvalidError, match=r"spec\.user: .* user or group must be specified"):
+        review_of_other(Access(), {"spec": {**spec, "resourceAttributes": {}}})

@@ -225,11 +225,11 @@ class TestDiscovery:
         group = get("/apis/kubeflow.org")
         assert [version["version"] for version in group["versions"]] == ["v1", "v1beta1"]
         assert group["preferredVersion"]["groupVersion"] == "kubeflow.org/v1"
-        for version, name in {
-            "apiextensions.k8s.io/v1": "customresourcedefinitions",
-            "authorization.k8s.io/v1": "selfsubjectaccessreviews",
+        for version, names in {
+            "apiextensions.k8s.io/v1": ["customresourcedefinitions"],
+            "authorization.k8s.io/v1": ["selfsubjectaccessreviews", "subjectaccessreviews"],
         }.items():
-            assert [entry["name"] for entry in get(f"/apis/{version}")["resources"]] == [name]
+            assert [entry["name"] for entry in get(f"/apis/{version}")["resources"]] == names
 
     def test_definitions_are_only_read(self, client: Any) -> None:
         name = "tfjobs.kubeflow.org"
