@@ -167,7 +167,7 @@ def s3_error(code: str, message: str = "") -> bytes:
 
 def isolate_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps what this machine has set up for AWS, and its proxies, from a test."""
-    for name in [name for name in os.environ if name.startswith(("AWS_", "S3_"))]:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "S3_", "REQUESTS_CA_"))]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, os.devnull)
