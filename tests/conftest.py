@@ -14,10 +14,9 @@ import pytest
 
 from kaptain_kfp.testing.debian import debian_layout
 from kaptain_kfp.testing.faulty_proxy import FaultyProxy, proxy_to
-from kaptain_kfp.testing.leaks import Leaks
 from kaptain_kfp.testing.registry import RegistryServer, serve_registry
-from kaptain_kfp.testing.s3 import S3_KEYS
 
+from .leaking import LEAKS, left_in
 from .needs import (
     REGISTRY,
     ROOT,
@@ -35,16 +34,6 @@ pytest_plugins = ["kaptain_kfp.testing.plugin"]
 pytest.register_assert_rewrite(
     *(f"kaptain_kfp.testing.{name}_contract" for name in ("cluster", "runner", "store"))
 )
-
-SECRETS = (
-    *S3_KEYS,
-    *("kaptain-registry-password", "kaptain-pipelines-token", "kaptain-kubernetes-token"),
-)
-"""What tests open stores, registries and APIs with: it must be nowhere that it doesn't belong."""
-
-_LEAKS = Leaks(*SECRETS)
-_PODS_OWN = ("launch.json", "volumes")
-"""What a pod that runs is given, for nobody else to read."""
 
 FAULTS = (
     "notebook killed",
@@ -92,22 +81,62 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = chosen
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_is_left_by_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[Path]]:
+    """Searches the folders of what several tests share, once all are over."""
+    of_tests: set[Path] = set()
+    yield of_tests
+    shared = [path for path in tmp_path_factory.getbasetemp().iterdir() if path not in of_tests]
+    told = left_in(*(path for path in shared if not path.is_symlink()))
+    assert not told, f"a secret is in {', '.join(told)}"
+
+
 @pytest.fixture(autouse=True)
-def no_secret_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Searches the files of a test's world for secrets, once the test is over."""
-    if "kaptain_home" not in request.fixturenames:
+def no_secret_is_left(
+    request: pytest.FixtureRequest, no_secret_is_left_by_servers: set[Path]
+) -> Iterator[None]:
+    """Searches a test's folder, and its world in there, for secrets, once the test is over."""
+    if "tmp_path" not in request.fixturenames:
         yield
         return
-    home: Path = request.getfixturevalue("kaptain_home")
+    place: Path = request.getfixturevalue("tmp_path")
+    no_secret_is_left_by_servers.add(place)
+    if "kaptain_home" in request.fixturenames:
+        request.getfixturevalue("kaptain_home")  # its pods shall be there still
     yield
-    told = [path for path in _LEAKS.files(home) if not _is_of_a_pod(path, home)]
-    assert not told, f"a secret is in {', '.join(map(str, told))}"
+    told = left_in(place)
+    assert not told, f"a secret is in {', '.join(told)}"
 
 
-def _is_of_a_pod(path: Path, home: Path) -> bool:
-    parts = path.relative_to(home).parts
-    private = path.stat().st_mode & 0o077 == 0
-    return private and parts[0] == "pods" and bool(set(_PODS_OWN) & set(parts))
+@pytest.fixture
+def capsys(
+    capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> pytest.CaptureFixture[str]:
+    return _reported(capsys, request.node)
+
+
+@pytest.fixture
+def capfd(
+    capfd: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> pytest.CaptureFixture[str]:
+    return _reported(capfd, request.node)
+
+
+def _reported(
+    captured: pytest.CaptureFixture[str], item: pytest.Item
+) -> pytest.CaptureFixture[str]:
+    """Puts what a test reads of its output into its report, where it is searched."""
+    read = captured.readouterr
+
+    def readouterr() -> Any:
+        said = read()
+        for stream, text in zip(("stdout", "stderr"), said, strict=True):
+            if text:
+                item.add_report_section("call", f"{stream} that was read", text)
+        return said
+
+    captured.readouterr = readouterr  # type: ignore[method-assign]
+    return captured
 
 
 @pytest.fixture
@@ -214,6 +243,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         elif report.passed and not _count(report):
             report.outcome = "failed"
             report.longrepr = f"{item.nodeid}: no fault was injected"
+    # by then the sections hold what was printed and logged in all three phases
+    if report.when == "teardown":
+        told = [name for name, text in report.sections if LEAKS.tells(text)]
+        if told and report.passed:
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid}: a secret is in its {', '.join(told)}"
     return report
 
 

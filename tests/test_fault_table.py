@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+from .commands import run_suite
+
 SUITE = """
 import pytest
 from .conftest import FAULTS
@@ -27,15 +26,7 @@ def test_first(injected):
 
 def run(folder: Path, body: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Runs a suite with our conftest, whose first row's test does something."""
-    suite = folder / "tests"
-    suite.mkdir()
-    for name in ("conftest.py", "needs.py"):
-        shutil.copy(HERE / name, suite)
-    (suite / "test_suite.py").write_text(SUITE.format(body=body), "utf-8")
-    command = [sys.executable, "-m", "pytest", "--import-mode=importlib", "-p", "no:cacheprovider"]
-    return subprocess.run(
-        [*command, *options, "tests"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    return run_suite(folder, SUITE.format(body=body), *options)
 
 
 @pytest.mark.parametrize(

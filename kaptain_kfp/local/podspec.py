@@ -60,8 +60,9 @@ class Launch:
     """
 
     command: tuple[str, ...]
-    environment: Mapping[str, str]
-    files: Mapping[Path, bytes] = field(default_factory=dict)
+    # with what its Secrets hold
+    environment: Mapping[str, str] = field(repr=False)
+    files: Mapping[Path, bytes] = field(repr=False, default_factory=dict)
     folders: tuple[Path, ...] = ()
 
 

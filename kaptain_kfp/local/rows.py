@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .kinds import Kind
@@ -79,8 +79,9 @@ class LogLine:
 
     revision: int
     type: str
-    before: Object | None
-    body: Object
+    # may be Secrets
+    before: Object | None = field(repr=False)
+    body: Object = field(repr=False)
 
 
 def find(connection: sqlite3.Connection, kind: Kind, namespace: str, name: str) -> Object | None:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from kaptain_kfp.platform._trust import trusted
+
 __all__ = ["s3_client"]
 
 _ATTEMPTS = 5
@@ -22,26 +24,30 @@ def s3_client(environment: Mapping[str, str], **settings: Any) -> Any:
 
     What fails for a moment (throttling, a lost connection, an error of the server) is tried five
     times in all, with growing pauses; AWS_MAX_ATTEMPTS and AWS_RETRY_MODE of this process change
-    that. A private certificate authority comes from AWS_CA_BUNDLE, else from REQUESTS_CA_BUNDLE of
-    this process: the path of a PEM file.
+    that. The certificate authorities are those that boto3 trusts in this process (AWS_CA_BUNDLE,
+    else REQUESTS_CA_BUNDLE: the path of a PEM file; else public ones), and those that are given.
 
     Args:
         environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,
-            S3_ENDPOINT, S3_SIGNATURE_VERSION, S3_FORCE_PATH_STYLE. Without keys, boto3 looks for
-            credentials where it always does.
+            S3_ENDPOINT, S3_SIGNATURE_VERSION, S3_FORCE_PATH_STYLE, S3_CA_CERTIFICATES (PEM text).
+            Without keys, boto3 looks for credentials where it always does.
         **settings: Further ones of `botocore.config.Config`; they win.
     """
     from boto3.session import Session
     from botocore.config import Config
+    from botocore.session import get_session
 
     given = {name: value.strip() for name, value in environment.items() if value.strip()}
     endpoint = _url(given.get("S3_ENDPOINT"))
     keys: dict[str, Any] = _keys(given)
     # a session of its own: the script may have set up boto3's for where its data lie
-    return Session().client(
+    session = get_session()
+    added = given.get("S3_CA_CERTIFICATES")
+    return Session(botocore_session=session).client(
         "s3",
         endpoint_url=endpoint,
         region_name=given.get("AWS_REGION"),
+        verify=trusted(session, added) if added else None,
         config=Config(**{**_config(given, endpoint, Config.OPTION_DEFAULTS), **settings}),
         **keys,
     )

@@ -41,7 +41,8 @@ class S3Store(Store):
     percent-encoding. Objects whose keys no store takes, such as the folder marks (``a/``) of some
     browsers, aren't listed.
 
-    A certificate authority of one's own: AWS_CA_BUNDLE, else REQUESTS_CA_BUNDLE, of this process.
+    A certificate authority of one's own: S3_CA_CERTIFICATES of the settings, beside those of
+    AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE of this process.
     Requests that fail for a moment are repeated, five tries in all (AWS_MAX_ATTEMPTS).
 
     Args:

@@ -89,8 +89,8 @@ _NO_KEYS = _Trouble(
 _NO_TRUST = _Trouble(
     "TlsError",
     "{endpoint} can't be trusted, or doesn't speak TLS",
-    "Point AWS_CA_BUNDLE to the PEM file of its certificate authority, or correct the scheme of "
-    "S3_ENDPOINT.",
+    "Point AWS_CA_BUNDLE to the PEM file of its certificate authority, or give the provider "
+    "s3_ca_certificates; or correct the scheme of S3_ENDPOINT.",
 )
 _UNREACHABLE = _Trouble(
     "EndpointUnreachable",

@@ -30,9 +30,9 @@ from kaptain_kfp.testing.kubernetes_api import (
 from kaptain_kfp.testing.registry import RegistryServer, missing_programs, serve_registry
 from kaptain_kfp.testing.s3 import S3Server, isolate_aws, serve_s3
 
+from ..leaking import KFP_TOKEN, KUBERNETES_TOKEN, REGISTRY_PASSWORD
+
 NAMESPACE = "team-a"
-TOKEN = "token-of-notebook"
-KFP_TOKEN = "token-of-runs"
 SECONDS = 60.0
 
 
@@ -51,7 +51,7 @@ class Kubeflow:
         """Returns a configuration with which all is well."""
         host = self.registry.host if self.registry else "registry.invalid"
         return Config(
-            self.docker("team", "secret") if self.registry else None,
+            self.docker("team", REGISTRY_PASSWORD) if self.registry else None,
             self.s3.provider(),
             base_model_storage_uri="s3://models/base",
             target="kubeflow",
@@ -74,7 +74,7 @@ class Kubeflow:
 
     def grant(self, rules: list[Rule]) -> None:
         """Gives the notebook exactly these rights."""
-        self.face.access.grant(TOKEN, User("notebook", rules))
+        self.face.access.grant(KUBERNETES_TOKEN, User("notebook", rules))
 
 
 def rules_of(role: dict[str, object] | rbac.Party) -> list[Rule]:
@@ -97,7 +97,7 @@ def all_rights() -> list[Rule]:
 def kubeflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubeflow]:
     root = tmp_path_factory.mktemp("kubeflow")
     home, runs = root / "cluster", root / "runs"
-    tokens = {TOKEN: User("notebook", all_rights()), "root": ADMINISTRATOR}
+    tokens = {KUBERNETES_TOKEN: User("notebook", all_rights()), "root": ADMINISTRATOR}
     with ExitStack() as stack:
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         isolate_aws(environment)
@@ -113,7 +113,7 @@ def kubeflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubeflow]:
         environment.setenv("KUBECONFIG", str(face.kubeconfig))
         registry = None
         if not missing_programs():
-            users = {"team": "secret"}
+            users = {"team": REGISTRY_PASSWORD}
             registry = stack.enter_context(serve_registry(root / "images", htpasswd=users))
         made = Kubeflow(
             face,

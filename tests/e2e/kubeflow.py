@@ -176,6 +176,7 @@ def serve_kubeflow(
     without: tuple[str, ...] = (),
     artifact_api: bool = False,
     crds: Path | None = None,
+    s3_certificate: tuple[Path, Path] | None = None,
     **settings: Any,
 ) -> Iterator[Kubeflow]:
     """Runs a Kubeflow as long as the context lasts.
@@ -191,13 +192,14 @@ def serve_kubeflow(
         without: Kinds that aren't installed.
         artifact_api: Kubeflow Pipelines has artifacts of its own, and no ML Metadata any more.
         crds: The schemas of its custom kinds; by default those that we have.
+        s3_certificate: Of the store, and its key, to speak TLS with.
         **settings: For every `Config`.
     """
     steps = place / "steps" if scripted else home
     with ExitStack() as stack:
         users = {login.user: login.password} if login else None
         registry = stack.enter_context(serve_registry(place / "registry", htpasswd=users))
-        s3 = stack.enter_context(serve_s3(place / "s3", "models"))
+        s3 = stack.enter_context(serve_s3(place / "s3", "models", certificate=s3_certificate))
         kubernetes = stack.enter_context(
             serve_kubernetes(
                 home,

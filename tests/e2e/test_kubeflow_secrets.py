@@ -15,16 +15,12 @@ from kaptain_kfp.exceptions import KaptainError
 from kaptain_kfp.local.objects import Objects
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.model.world import world_of
-from kaptain_kfp.testing.leaks import Leaks
-from kaptain_kfp.testing.s3 import S3_KEYS
 
+from ..leaking import KFP_TOKEN, KUBERNETES_TOKEN, LEAKS, REGISTRY_PASSWORD
 from .conftest import Eventually, Gate, MakeKubeflow
 from .kubeflow import UPLOADING, Kubeflow, Login
 
-LOGIN = Login(
-    "robot", "kaptain-registry-password", "kaptain-pipelines-token", "kaptain-kubernetes-token"
-)
-LEAKS = Leaks(*S3_KEYS, LOGIN.password, LOGIN.kfp, LOGIN.kubernetes)
+LOGIN = Login("robot", REGISTRY_PASSWORD, KFP_TOKEN, KUBERNETES_TOKEN)
 ROOT = Path(__file__).parents[2]
 FAILING = UPLOADING + "\nraise SystemExit('the script fails at its end')\n"
 

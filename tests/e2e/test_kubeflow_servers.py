@@ -23,12 +23,11 @@ from kaptain_kfp.testing.homes import pod_processes
 from kaptain_kfp.testing.kubernetes_api import ADMINISTRATOR
 from kaptain_kfp.testing.s3 import s3_error
 
+from ..leaking import KFP_TOKEN, KUBERNETES_TOKEN, REGISTRY_PASSWORD
 from .conftest import Eventually, Gate, MakeKubeflow
 from .kubeflow import BASE, Kubeflow, Login, Training
 
-LOGIN = Login(
-    "robot", "kaptain-registry-password", "kaptain-pipelines-token", "kaptain-kubernetes-token"
-)
+LOGIN = Login("robot", REGISTRY_PASSWORD, KFP_TOKEN, KUBERNETES_TOKEN)
 FOLLOWED = "watch=true|follow=true"
 
 Disturb = Callable[[Kubeflow, Eventually], None]
@@ -92,8 +91,8 @@ def test_a_token_that_expires_in_the_midst_of_a_watch(
     known = [LOGIN.kfp]
     model = kubeflow.model(gate.script, config=kubeflow.config(kfp_token=lambda: known[-1]))
     with in_training(kubeflow, model, gate, eventually):
-        renew(kubeflow, "kaptain-kubernetes-token-2")
-        known.append("kaptain-pipelines-token-2")
+        renew(kubeflow, f"{KUBERNETES_TOKEN}-2")
+        known.append(f"{KFP_TOKEN}-2")
         kubeflow.kfp_tokens[known[-1]] = True
         del kubeflow.kfp_tokens[LOGIN.kfp]
         cut = Fault(do="cut", path=FOLLOWED, times=3)

@@ -181,7 +181,7 @@ def test_a_secret_is_named_entry_by_entry_before_what_the_pod_sets_itself() -> N
     entries = {v["name"]: v["valueFrom"]["secretKeyRef"] for v in trainer["env"][:-1]}
     assert entries["AWS_ACCESS_KEY_ID"] == {"name": "store", "key": "AWS_ACCESS_KEY_ID"}
     region = {"name": "store", "key": "AWS_REGION", "optional": True}
-    assert entries["AWS_REGION"] == region and len(entries) == 7
+    assert entries["AWS_REGION"] == region and len(entries) == 8
 
 
 def test_a_pods_own_variable_wins_over_its_secrets() -> None:

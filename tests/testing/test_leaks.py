@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from pathlib import Path
 
@@ -50,6 +51,40 @@ def test_files_and_objects(tmp_path: Path) -> None:
     large.write_bytes(b"x" * ((1 << 20) - 5) + SECRET.encode())
     (tmp_path / "empty").touch()
     assert leaks.files(tmp_path, tmp_path / "none") == [large]
+
+
+def test_homes_below_a_folder(tmp_path: Path) -> None:
+    leaks = Leaks(SECRET)
+    for home, text in (("a", SECRET), ("b/c", "nothing")):
+        metadata = {"name": "a", "namespace": "default", "annotations": {"a": text}}
+        Objects(tmp_path / home).create(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+        )
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "kaptain.db").write_bytes(b"no database at all, and long enough" * 99)
+    assert leaks.homes(tmp_path) == {tmp_path / "a": {"ConfigMap"}, tmp_path / "b" / "c": set()}
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+def test_what_is_packed_is_unpacked(tmp_path: Path, cut: int) -> None:
+    packed = gzip.compress(b"x" * 99 + SECRET.encode(), mtime=0)
+    (tmp_path / "layer").write_bytes(packed[: len(packed) - cut])
+    (tmp_path / "cut-off").write_bytes(packed[:12])
+    (tmp_path / "none").write_bytes(b"\x1f\x8b which isn't packed")
+    assert leaks_of(tmp_path) == ["layer"]
+
+
+@pytest.mark.parametrize("before", [0, (40 << 20) - len(SECRET)])
+def test_both_ends_of_large_files_are_read(tmp_path: Path, before: int) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.seek(before)
+        file.write(SECRET.encode())
+        file.truncate(40 << 20)
+    assert leaks_of(tmp_path) == ["large"]
+
+
+def leaks_of(folder: Path) -> list[str]:
+    return [path.name for path in Leaks(SECRET).files(folder)]
 
 
 def test_short_secrets_are_refused() -> None:

@@ -19,7 +19,7 @@ __all__ = ["TRAINING_MODULES", "helpers_digest", "helpers_layer"]
 
 TRAINING_MODULES = (
     "version",
-    *("platform.__init__", "platform._job", "platform._s3", "platform._upload"),
+    *("platform.__init__", "platform._job", "platform._s3", "platform._trust", "platform._upload"),
     *("platform.metrics", "platform.model_export_util", "platform.metadata_util"),
 )
 """The modules of this package that training images hold; they import each other only."""

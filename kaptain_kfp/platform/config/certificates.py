@@ -14,7 +14,7 @@ from .provider import FileBasedConfigurationProvider, line_of, read_text
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["DockerRegistryCertificateProvider"]
+__all__ = ["DockerRegistryCertificateProvider", "check_certificates"]
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _CERTIFICATE = re.compile(f"{_BEGIN}.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -35,7 +35,7 @@ class DockerRegistryCertificateProvider(FileBasedConfigurationProvider):
     DEFAULT_FILE = ".tls/certificate.crt"
 
     def __init__(self, certificate_body: str, certificate_path: str | None = None) -> None:
-        _check(certificate_body, certificate_path or "certificate_body")
+        check_certificates(certificate_body, certificate_path or "certificate_body", _REMEDY)
         self.certificate_body = certificate_body
         self.certificate_path = certificate_path
 
@@ -60,7 +60,17 @@ class DockerRegistryCertificateProvider(FileBasedConfigurationProvider):
         return {"ca.crt": self.certificate_body}
 
 
-def _check(body: str, source: str) -> None:
+def check_certificates(body: str, source: str, remedy: str) -> None:
+    """Checks that a text holds PEM certificates that can be read, and no private key.
+
+    Args:
+        body: The text.
+        source: Where it came from, for errors.
+        remedy: What to give instead.
+
+    Raises:
+        ConfigurationError: It doesn't.
+    """
     key = re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", body)
     if key:
         raise ConfigurationError(
@@ -69,12 +79,12 @@ def _check(body: str, source: str) -> None:
         )
     found = _CERTIFICATE.findall(body)
     if not found:
-        raise ConfigurationError(f"{source} holds no PEM certificate.", hint=_REMEDY)
+        raise ConfigurationError(f"{source} holds no PEM certificate.", hint=remedy)
     for certificate in found:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificate)
         except (ssl.SSLError, ValueError):
             raise ConfigurationError(
                 f"{source}, line {line_of(body, certificate)}: the certificate is damaged.",
-                hint=_REMEDY,
+                hint=remedy,
             ) from None

@@ -36,6 +36,7 @@ class DefaultMinioConfigurationProvider(S3ConfigurationProvider):
             ``http://minio.kubeflow``.
         s3_signature_version: How requests are signed; by default botocore's choice.
         s3_force_path_style: Write buckets into the path of URLs; MinIO needs it.
+        s3_ca_certificates: Authorities to trust, see `S3ConfigurationProvider`.
 
     Attributes:
         secret_name: The Secret that holds the credentials; None where keys were given.
@@ -59,6 +60,8 @@ class DefaultMinioConfigurationProvider(S3ConfigurationProvider):
         s3_endpoint: str | None = None,
         s3_signature_version: str | None = None,
         s3_force_path_style: bool = True,
+        *,
+        s3_ca_certificates: str | None = None,
     ) -> None:
         self._credentials = None
         if aws_access_key_id or aws_secret_access_key or aws_session_token:
@@ -68,6 +71,7 @@ class DefaultMinioConfigurationProvider(S3ConfigurationProvider):
             )
         endpoint = s3_endpoint or os.environ.get("S3_ENDPOINT", "").strip() or _ENDPOINT
         self._configure(region_name, endpoint, s3_signature_version, s3_force_path_style)
+        self._trust(s3_ca_certificates)
 
     @classmethod
     def default(cls) -> Self:

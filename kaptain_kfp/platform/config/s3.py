@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from kaptain_kfp.envs import is_true
 from kaptain_kfp.exceptions import ConfigurationError
 
+from .authorities import authorities_here, checked_authorities
 from .provider import (
     EnvironmentVariableConfigurationProvider,
     FileBasedConfigurationProvider,
@@ -37,6 +38,7 @@ _VARIABLES = {
     "s3_endpoint": "S3_ENDPOINT",
     "s3_signature_version": "S3_SIGNATURE_VERSION",
     "s3_force_path_style": "S3_FORCE_PATH_STYLE",
+    "s3_ca_certificates": "S3_CA_CERTIFICATES",
 }
 _REQUIRED = ("aws_access_key_id", "aws_secret_access_key")
 S3_VARIABLES = {variable: name in _REQUIRED for name, variable in _VARIABLES.items()}
@@ -82,8 +84,9 @@ class S3ConfigurationProvider(
 ):
     """How to reach S3, MinIO or another server that speaks like S3.
 
-    A server with a certificate of a private authority: set AWS_CA_BUNDLE (or REQUESTS_CA_BUNDLE) to
-    the path of its PEM file; work on this machine inherits it.
+    A server with a certificate of a private authority: AWS_CA_BUNDLE, ``ca_bundle`` in
+    ``~/.aws/config``, or REQUESTS_CA_BUNDLE, name the PEM file; or give `s3_ca_certificates`. Steps
+    and workloads get what is in it, and trust it beside what they trust anyhow.
 
     Args:
         aws_access_key_id: The access key.
@@ -94,6 +97,8 @@ class S3ConfigurationProvider(
             it (``minio:9000`` is ``http://minio:9000``). By default AWS.
         s3_signature_version: How requests are signed, as botocore calls it; by default its choice.
         s3_force_path_style: Write buckets into the path of URLs instead of the host.
+        s3_ca_certificates: Authorities to trust, as PEM text; by default what this machine's
+            settings for AWS add to the public ones.
 
     Attributes:
         secret_name: The Secret in the user's namespace that holds the credentials already, or None
@@ -115,11 +120,14 @@ class S3ConfigurationProvider(
         s3_endpoint: str | None = None,
         s3_signature_version: str | None = None,
         s3_force_path_style: bool = False,
+        *,
+        s3_ca_certificates: str | None = None,
     ) -> None:
         self._credentials: S3Credentials | None = S3Credentials.of(
             aws_access_key_id, aws_secret_access_key, aws_session_token
         )
         self._configure(region_name, s3_endpoint, s3_signature_version, s3_force_path_style)
+        self._trust(s3_ca_certificates)
 
     def _configure(
         self,
@@ -140,6 +148,10 @@ class S3ConfigurationProvider(
         self.s3_endpoint = _endpoint(s3_endpoint)
         self.s3_signature_version = (s3_signature_version or "").strip() or None
         self.s3_force_path_style = s3_force_path_style
+
+    def _trust(self, s3_ca_certificates: str | None) -> None:
+        given = (s3_ca_certificates or "").strip()
+        self._authorities = checked_authorities(given) if given else None
 
     def __repr__(self) -> str:
         return (
@@ -180,6 +192,18 @@ class S3ConfigurationProvider(
         """The token of temporary credentials, or None."""
         return self.credentials.aws_session_token
 
+    @property
+    def s3_ca_certificates(self) -> str | None:
+        """The authorities that steps and workloads trust beside the usual ones, as PEM text.
+
+        Raises:
+            ConfigurationError: AWS_CA_BUNDLE or the like names more than they can get.
+        """
+        if self._authorities is not None:
+            return self._authorities
+        speaks_tls = self.s3_endpoint is None or self.s3_endpoint.startswith("https:")
+        return authorities_here() if speaks_tls else None
+
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
         """Returns the provider of an AWS credentials file, by default ``$HOME/.aws/credentials``.
@@ -200,8 +224,8 @@ class S3ConfigurationProvider(
         """Returns the provider of the environment.
 
         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are needed; AWS_SESSION_TOKEN, AWS_REGION,
-        S3_ENDPOINT, S3_SIGNATURE_VERSION and S3_FORCE_PATH_STYLE (true, yes, y, 1; all else is
-        false) are taken where they are set and not empty.
+        S3_ENDPOINT, S3_SIGNATURE_VERSION, S3_FORCE_PATH_STYLE (true, yes, y, 1; all else is
+        false) and S3_CA_CERTIFICATES (PEM text) are taken where they are set and not empty.
 
         Raises:
             ConfigurationError: A variable is missing or can't be used.
@@ -224,7 +248,7 @@ class S3ConfigurationProvider(
         What is None is left out; S3_FORCE_PATH_STYLE is ``true`` or ``false``.
 
         Raises:
-            ConfigurationError: The credentials aren't known yet.
+            ConfigurationError: The credentials aren't known yet, or there are too many authorities.
         """
         token = self.aws_session_token
         values = {
@@ -235,6 +259,7 @@ class S3ConfigurationProvider(
             "s3_endpoint": self.s3_endpoint,
             "s3_signature_version": self.s3_signature_version,
             "s3_force_path_style": "true" if self.s3_force_path_style else "false",
+            "s3_ca_certificates": self.s3_ca_certificates,
         }
         return {_VARIABLES[name]: value for name, value in values.items() if value is not None}
 

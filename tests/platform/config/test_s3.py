@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ MINIMAL_BODY = {**KEYS, "AWS_REGION": "us-east-1", "S3_FORCE_PATH_STYLE": "false
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*KEYS, *OPTIONAL):
+    for name in (*KEYS, *OPTIONAL, "S3_CA_CERTIFICATES", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
 
 
 @pytest.fixture
