@@ -45,6 +45,7 @@ INNOCENT = {
     "kaptain_kfp.cluster.kubernetes.cluster.KubernetesCluster": "settings are periods of time",
     "kaptain_kfp.image.builder.Recipe": "what anybody who has the image can read",
     "kaptain_kfp.image.dockerfile.interpreter.Outcome": "what anybody who has the image can read",
+    "kaptain_kfp.image.installation.StepImage": "what anybody who has the image can read",
     "kaptain_kfp.image.plain.PlainRecipe": "a function",
     "kaptain_kfp.local.images.LocalImage": "what anybody who has the image can read",
     "kaptain_kfp.local.views.Page": "objects, which are no credentials, and where the next begins",
