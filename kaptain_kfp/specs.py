@@ -56,7 +56,7 @@ Action = Literal[
 Event = Literal["submitted", "scheduled", "outcome", "error", "closed", "retried"]
 """What a record says: a run was submitted; a schedule was made, whose id stands for the run's; a
 step succeeded; a step failed; a run ended without a word from its step (killed, cancelled) and
-whoever saw it first says so."""
+whoever saw it first says so; a run that had ended began again."""
 
 Text = Annotated[str, Field(min_length=1)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from kaptain_kfp.image.cluster_install import InstallRequest
 from kaptain_kfp.image.in_base import KILLED
 from kaptain_kfp.image.oci import Platform
 from kaptain_kfp.image.pip_process import failure
+from kaptain_kfp.image.wheel_target import machine_platform
 from kaptain_kfp.manifests import names
 from kaptain_kfp.manifests.build import FETCH, INSTALL
 from kaptain_kfp.specs import PolicySpec, ResourcesSpec
@@ -71,12 +73,14 @@ class ClusterBuilder:
 
         Raises:
             ConfigurationError: Nobody says which image the step runs in.
-            ImageBuildException: They can't be installed, or not pushed.
+            ImageBuildException: They can't be installed, or not pushed, or are for another platform
+                than the image of the steps, which the Job runs beside the base.
             WorkloadDeploymentError: The Job can't be run.
         """
         context = self.step.context
         pod = self._own_pod()
         image = image_of_step(os.environ, pod)
+        check_platform(request, image)
 
         def manifest_of(attempt: int) -> Mapping[str, Any]:
             return builder_job(
@@ -117,6 +121,29 @@ class ClusterBuilder:
             if name:
                 return cluster.get(ResourceRef("v1", "Pod", cluster.namespace, name))
         return {}
+
+
+def check_platform(request: InstallRequest, image: str) -> None:
+    """Refuses a Job whose containers no node could run together.
+
+    Args:
+        request: What a base image is to install.
+        image: The image of the steps.
+
+    Raises:
+        ImageBuildException: The base is for another platform than the image of the steps.
+    """
+    here, wanted = machine_platform(platform.machine()), Platform.parse(request.platform)
+    if here.architecture == wanted.architecture:
+        return
+    raise ImageBuildException(
+        f"{request.base} is for {wanted}, and {image}, which would push what it installs, runs on "
+        f"{here}: no node runs both.",
+        resource=request.target,
+        reason="OtherPlatform",
+        hint=f"Build it from a notebook or a laptop: build(publish=True, platform='{wanted}'), or "
+        f"have steps run in an image for {wanted}: component_image=.",
+    )
 
 
 def image_of_step(environment: Mapping[str, str], pod: Manifest) -> str:

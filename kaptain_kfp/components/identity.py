@@ -25,7 +25,7 @@ DAG_VARIABLE = "KAPTAIN_DAG"
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _DIGITS = 8
 
-PLACE = rf"\d+|{_UUID}(?:\.[0-9a-f]{{{_DIGITS}}})?"
+PLACE = rf"{_UUID}(?:\.[0-9a-f]{{{_DIGITS}}})?|\d+"
 """What `place_of` returns, as a regular expression."""
 
 _STARTED_AT = re.compile(r"\d{4}(?:-\d\d){5}-\d{6}")

@@ -77,8 +77,8 @@ def find_or_make(
     Args:
         cluster: Where it runs.
         manifest_of: Attempt (0, 1, …) → manifest, with a name that is the same at every try.
-        discard: Removes what failed attempts left; called before a further one is started, never
-            where one is adopted: what is there then is its own.
+        discard: Removes what earlier tries left; called before anything is started, never where
+            something is adopted: what is there then is its own.
         deletion_seconds: How long to wait until one that is being deleted is gone.
     """
     for attempt in range(_ATTEMPTS):
@@ -92,8 +92,7 @@ def find_or_make(
                 _await_deletion(cluster, ResourceRef.of(there), deletion_seconds)
                 continue
         except ObjectNotFoundError:
-            if attempt:
-                discard()
+            discard()
             return cluster.apply(manifest)
         print(f"{ref} was started before; going on with it.", flush=True)
         return cluster.apply(manifest)

@@ -23,8 +23,8 @@ class PublishOptions:
     Attributes:
         platform: What the image runs on; None for what the one that is there runs on.
         python_version: The base's Python, where its configuration doesn't tell.
-        exclude: Names of packages that the base has, and that aren't installed; None for whichever
-            the image that is there was built with.
+        exclude: Names of packages that the base has, and that aren't installed. None for none; an
+            image that is there is then taken whatever it was built with.
         compression: How the new layers are packed.
     """
 

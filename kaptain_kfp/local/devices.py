@@ -32,6 +32,9 @@ _DRIVER = "nvidia-smi"
 _QUERY = ("--query-gpu=index", "--format=csv,noheader")
 _QUERY_SECONDS = 30.0
 
+_NOTHING = (6, 9)
+"""How the driver's program ends where there is no device, and where the driver isn't loaded."""
+
 
 class DriverSilent(Exception):
     """The driver is here, and doesn't tell which devices there are: nobody knows at the moment."""
@@ -69,6 +72,8 @@ def _asked(driver: str, environment: Mapping[str, str]) -> tuple[str, ...]:
             env=dict(environment),
         )
     except subprocess.CalledProcessError as error:
+        if error.returncode in _NOTHING:
+            return ()
         said = (error.stdout + error.stderr).strip() or "nothing"
         raise DriverSilent(f"{_DRIVER} ended with {error.returncode} and said: {said}") from error
     except subprocess.TimeoutExpired as error:

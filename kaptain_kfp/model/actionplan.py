@@ -52,7 +52,7 @@ class PlannedImage:
         name: Repository with tag.
         checksum: Of everything that goes in.
         base_image: What it is built on.
-        reference: By digest, where it is there already.
+        reference: By digest, where one of that content is there already.
         skipped: Whether nothing has to be built; None where only the run will know, or where it
             couldn't be found out. To build an image that needn't be built, no run is made.
         reason: Why.

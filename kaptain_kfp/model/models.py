@@ -109,7 +109,8 @@ class Model(KnownModel):
             python_version: With `publish`: the Python of a base image that doesn't tell it.
             exclude: With `publish`: packages that the base image has, and that aren't installed;
                 ``[]`` for none. An image that is there is left as it is only where it was built
-                with the same; by default whatever it was built with.
+                with the same; by default whatever it was built with, and what is built leaves
+                nothing out.
 
         Returns:
             True if successful, otherwise False.

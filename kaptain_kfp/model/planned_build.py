@@ -80,7 +80,7 @@ def plan_build(
     refresh = bool(parameters.get("refresh_base"))
     image = _image(world, content, refresh, problems)
     installation = None
-    if image.skipped is False or (image.reference and refresh):
+    if (image.skipped is False and not image.reference) or (image.reference and refresh):
         with problems.noted():
             installation = world.images.installation(
                 content.publication(), world.store, refresh_base=refresh
@@ -97,19 +97,22 @@ def _image(world: World, content: Content, refresh: bool, problems: Problems) ->
     reference: str | None = None
     skipped: bool | None = None
     try:
-        found = world.images.find(image.name, image.checksum, content.definition.identity)
+        found = world.images.find(image.name, image.checksum)
+        labelled = found and world.images.find(
+            image.name, image.checksum, content.definition.identity
+        )
     except KaptainError as error:
         problems.note(error)
         reason = "Whether it is there couldn't be found out."
     else:
         if found is None:
-            skipped, reason = (
-                False,
-                "It is built: no image of that name has this content and names this model.",
-            )
+            skipped, reason = False, "It is built: no image of that name has this content."
         elif refresh:
             reference = found.reference
             reason = "It is built anew if the name of its base stands for another image by now."
+        elif labelled is None:
+            skipped, reference = False, found.reference
+            reason = "Only its labels change: an image of that name with this content is there."
         else:
             skipped, reference = True, found.reference
             reason = "Nothing is built: an image of that name with this content is there."

@@ -67,7 +67,7 @@ def fold(records: Sequence[Record]) -> ModelStatus:
     """Returns what a model is after these events.
 
     Of concurrent runs the later outcome counts, as a whole. Errors change nothing but
-    `last_error`, which the next outcome clears.
+    `last_error`, which the next outcome clears, and its run where that begins again.
 
     Args:
         records: In the order of `kaptain_kfp.store.records.in_order`. A key that comes twice
@@ -81,12 +81,15 @@ def fold(records: Sequence[Record]) -> ModelStatus:
     runs = _begun(list(events.values()))
     status = ModelStatus(last_run_id=next(reversed(runs), None))
     learnt = ModelState.UNTRAINED
+    failed: str | None = None
     for record in events.values():
         if record.event == "outcome":
             learnt = _LEARNT.get(record.action, learnt)
             status = _advanced(status, record, learnt, given.get(record.run_id, {}))
         elif record.error is not None:
-            status = replace(status, last_error=record.error)
+            status, failed = replace(status, last_error=record.error), record.run_id
+        elif record.event == "retried" and record.run_id == failed:
+            status = replace(status, last_error=None)
     return status
 
 

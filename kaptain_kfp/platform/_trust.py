@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import os
 import re
-import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -66,10 +65,10 @@ def trusted(session: Any, added: str) -> str | None:
 def _kept(text: str) -> str:
     """Returns the path of a file for this process only; a pod may have no disk to write to."""
     content = text.encode("latin-1")
-    if sys.platform == "linux":
+    if hasattr(os, "memfd_create"):  # some Pythons for Linux are built without it
         memory = os.memfd_create("kaptain-authorities")
-        with open(os.dup(memory), "wb") as file:  # noqa: PTH123 - it has no path yet
-            file.write(content)
+        with open(os.dup(memory), "wb") as unnamed:  # noqa: PTH123 - it has no path yet
+            unnamed.write(content)
         # forked processes have it, too
         return f"/proc/self/fd/{memory}"
     else:

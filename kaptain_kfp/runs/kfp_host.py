@@ -43,12 +43,15 @@ def connect(config: Config, **timing: Any) -> KfpConnection:
 
 def _through_api_server(config: Config, timing: dict[str, Any]) -> KfpConnection:
     proxy = _proxy(config)
-    places = dict.fromkeys((resolve_namespace(config) or proxy.access.namespace, KUBEFLOW))
+    wanted = resolve_namespace(config) or proxy.access.namespace
+    places = dict.fromkeys((wanted, KUBEFLOW))
     forbidden: ConfigurationError | None = None
     for place in places:
         connection = KfpConnection(KfpSettings.behind(proxy, place, config), **timing)
         try:
             if _is_there(connection):
+                if place != wanted:
+                    raise _elsewhere(connection.settings, place, wanted)
                 return connection
         except ConfigurationError as error:
             if error.reason != "Forbidden":
@@ -89,6 +92,17 @@ def _is_there(connection: KfpConnection) -> bool:
     if health.get("multi_user"):
         raise _nobody(connection.settings)
     return True
+
+
+def _elsewhere(settings: KfpSettings, place: str, wanted: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"Kubeflow Pipelines at {settings.host} has one user only: it runs everything in its own "
+        f"namespace {place!r}, and the namespace to work in is {wanted!r}.",
+        resource=settings.host,
+        reason="OtherNamespace",
+        hint=f"Work there, Config(namespace={place!r}); or give the address of another one, "
+        "Config(kfp_host='https://...') or KF_PIPELINES_ENDPOINT.",
+    )
 
 
 def _nobody(settings: KfpSettings) -> ConfigurationError:

@@ -18,7 +18,6 @@ from kaptain_kfp.exceptions import (
     RunnerUnavailableError,
     RunNotFoundError,
     RunTimeoutError,
-    StoreError,
 )
 from kaptain_kfp.logs import get_logger
 from kaptain_kfp.specs import Record
@@ -32,7 +31,7 @@ from .kfp_pace import Pace
 from .kfp_state import pauses, state_of
 from .kfp_tasks import culprit, tasks_of, trouble_of, values_of
 from .kfp_workloads import end_workloads, left_by, pods_of
-from .told import error_of, kept_tail, outputs_of
+from .told import error_of, kept_tail, known_records, note_retry, outputs_of
 
 __all__ = ["KfpRunHandle", "fetched"]
 
@@ -116,7 +115,7 @@ class KfpRunHandle(RunHandle):
         """
         # first: what it has put out by then is on record
         run = fetched(self._connection, self.id, full=True)
-        records = self._known()
+        records = known_records(self._records, self.id)
         outputs = outputs_of(records, self.id, values_of(run))
         pipeline = pipeline_of(self._connection, run)
         info = info_of(run, self._experiment, pipeline, self._state_of(run))
@@ -189,11 +188,7 @@ class KfpRunHandle(RunHandle):
             if state_of(fetched(self._connection, self.id)).finished:
                 raise
         self._cancelled = False
-        if self._records is not None:
-            try:
-                self._records.retried(self.id)
-            except StoreError as error:  # it has begun again, whatever is written down
-                get_logger().warning("The retry of run %s is on no record: %s", self.id, error)
+        note_retry(self._records, self.id)
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yields the lines that its steps print: of their pods, in the order in which they began.
@@ -296,7 +291,9 @@ class KfpRunHandle(RunHandle):
             )
         if state is not RunState.FAILED:
             return None
-        told = error_of(self._known() if records is None else records, self.id, self.url)
+        if records is None:
+            records = known_records(self._records, self.id)
+        told = error_of(records, self.id, self.url)
         if told is not None:
             return told
         if not tasks_of(run):
@@ -318,14 +315,6 @@ class KfpRunHandle(RunHandle):
             if pods:
                 return self._cluster.log_tail(ResourceRef.of((named or [*pods])[-1]))
         return ""
-
-    def _known(self) -> list[Record]:
-        """Returns the records; none, and a warning, where they can't be read."""
-        try:
-            return self._told()
-        except StoreError as error:
-            get_logger().warning("What the steps of run %s told is not known: %s", self.id, error)
-            return []
 
     def _told(self) -> list[Record]:
         return [] if self._records is None else self._records.load()

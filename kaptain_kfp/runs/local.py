@@ -42,7 +42,7 @@ from .listing import info_of, list_runs, state_of
 from .local_schedule import LocalScheduleHandle, recurring_run
 from .schedule import Schedule
 from .tasks import task_states
-from .told import error_of, kept_tail
+from .told import error_of, kept_tail, known_records, note_retry
 from .versions import version_name
 
 __all__ = ["LocalRunHandle", "LocalRunner"]
@@ -262,7 +262,7 @@ class LocalRunHandle(RunHandle):
             )
         retries = run["spec"].get("retries", 0) + 1
         self._cluster.patch(self._ref, {"spec": {"retries": retries, "terminate": None}})
-        self._records.retried(self.id)
+        note_retry(self._records, self.id)
 
     def logs(self, *, follow: bool = False) -> Iterator[str]:
         """Yields the lines that its steps print; of each executor that it had, in turn.
@@ -291,7 +291,7 @@ class LocalRunHandle(RunHandle):
             return RunCancelledError(f"The run {self.id} was cancelled.", resource=str(self._ref))
         if state is not RunState.FAILED:
             return None
-        told = error_of(self._records.load(), self.id, self.url)
+        told = error_of(known_records(self._records, self.id), self.id, self.url)
         if told is not None:
             return told
         trouble = (run.get("status") or {}).get("error") or {}

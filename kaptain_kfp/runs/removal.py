@@ -87,12 +87,14 @@ def models_at_work(runner: Runner) -> set[str]:
 
 def end_all(runner: Runner) -> Iterator[str]:
     """Deletes the schedules and cancels the runs of this package; yields what was done."""
+    # of a run that a schedule of ours started nobody knows so any more once that is gone
+    ours = {run.id for run in runner.unfinished() if run.ours}
     for schedule in runner.schedules():  # first, since they would start further runs
         if schedule.ours:
             schedule.delete()
             yield f"Deleted schedule {schedule.id}."
     for run in runner.unfinished():
-        if run.ours:
+        if run.ours or run.id in ours:
             runner.get(run.id).cancel()
             yield f"Cancelled run {run.id}."
 

@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from kaptain_kfp.components.identity import PLACE
-from kaptain_kfp.exceptions import KaptainError
+from kaptain_kfp.exceptions import KaptainError, StoreError
+from kaptain_kfp.logs import get_logger
 from kaptain_kfp.specs import Outcome, Record
-from kaptain_kfp.store.records import since_retried
+from kaptain_kfp.store.records import Records, since_retried
 
-__all__ = ["error_of", "kept_tail", "outputs_of"]
+__all__ = ["error_of", "kept_tail", "known_records", "note_retry", "outputs_of"]
 
 _IN_DAG = re.compile(rf"(?P<dag>{PLACE})-(?P<task>.+)")
 """How a step names its records on Kubeflow Pipelines: by its place, first."""
@@ -37,13 +38,35 @@ def error_of(records: Sequence[Record], run_id: str, url: str) -> KaptainError |
     return told[-1].error(url) if told else None
 
 
+def known_records(records: Records | None, run_id: str) -> list[Record]:
+    """Returns the records of a model; none, and a warning, where they can't be read.
+
+    Args:
+        records: Where they are; None where there are none.
+        run_id: The run that they are asked about.
+    """
+    try:
+        return [] if records is None else records.load()
+    except StoreError as error:
+        get_logger().warning("What the steps of run %s told is not known: %s", run_id, error)
+        return []
+
+
+def note_retry(records: Records | None, run_id: str) -> None:
+    """Puts on record that a run has begun again; a warning where that can't be: it has."""
+    try:
+        if records is not None:
+            records.retried(run_id)
+    except StoreError as error:
+        get_logger().warning("The retry of run %s is on no record: %s", run_id, error)
+
+
 def kept_tail(records: Sequence[Record], run_id: str) -> Iterator[str]:
     """Yields the last log lines of a run's steps, as far as they were kept."""
-    for record in records:
-        if record.run_id == run_id:
-            told = record.outcome or record.error
-            if told is not None and told.log_tail:
-                yield from told.log_tail.splitlines()
+    for record in since_retried(records, run_id):
+        told = record.outcome or record.error
+        if told is not None and told.log_tail:
+            yield from told.log_tail.splitlines()
 
 
 def outputs_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import pytest
@@ -10,15 +11,18 @@ from kaptain_kfp.cluster.diagnose import Phase, Verdict, failure
 from kaptain_kfp.components.builder_job import user_of
 from kaptain_kfp.components.cluster_builder import (
     COMPONENT_IMAGE_VARIABLE,
+    check_platform,
     error_of_builder,
     image_of_step,
     pull_secrets_of,
 )
-from kaptain_kfp.exceptions import ConfigurationError
+from kaptain_kfp.exceptions import ConfigurationError, ImageBuildException
+from kaptain_kfp.image.cluster_install import InstallRequest
 from kaptain_kfp.image.in_base import KILLED
 from kaptain_kfp.manifests.build import FETCH, INSTALL, PUSH
 from kaptain_kfp.specs import ResourcesSpec
 
+OTHER = "arm64" if platform.machine() in ("x86_64", "AMD64") else "amd64"
 RESOURCES = ResourcesSpec(memory_limit="1G")
 JOB = {
     "kind": "Job",
@@ -37,6 +41,21 @@ def ended(container: str, code: int, reason: str = "Error", message: str = "") -
         "spec": {},
         "status": {"phase": "Failed", where: status},
     }
+
+
+def test_a_base_that_does_not_run_where_the_steps_do() -> None:
+    request = InstallRequest(
+        base="base@sha256:0",
+        target="team/mnist:1",
+        key="k",
+        requirements="r.txt",
+        family="OCI",
+        platform=f"linux/{OTHER}",
+        index={},
+    )
+    with pytest.raises(ImageBuildException, match=f"base@sha256:0 is for linux/{OTHER}") as caught:
+        check_platform(request, "steps:1")
+    assert "steps:1" in caught.value.message and "component_image" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

@@ -143,14 +143,22 @@ def test_a_further_attempt_begins_with_nothing(here: Here) -> None:
     assert (outcome.get("model_uri"), outcome["metrics"]) == (None, {})
 
 
+def test_what_a_job_left_that_is_gone_is_not_taken_for_the_next_ones(here: Here) -> None:
+    here.upload("model", 0.25)
+    ending = beside(lambda: eventually(lambda: here.begun(0), "begun") and here.ended(0, "Complete"))
+    outcome = here.train()
+    ending.join()
+    assert (outcome.get("model_uri"), outcome["metrics"], here.stored()) == (None, {}, set())
+
+
 @pytest.mark.parametrize("error", [ConfigurationError("no credentials"), RuntimeError("a bug")])
 def test_what_work_out_of_sight_stored_is_kept(here: Here, error: Exception) -> None:
     class Blind(LocalCluster):
         def attend(self, *_: Any) -> NoReturn:
+            here.upload("model", 0.25)
             raise error
 
     here.cluster = Blind(here.cluster.home.root)
-    here.upload("model", 0.25)
     with pytest.raises(type(error)):
         _train(here.step(), here.request)
     assert here.begun(0)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -423,6 +423,26 @@ def test_a_store_of_which_nothing_is_known(face: KubernetesFace, here: Here) -> 
     assert kinds_of(plan) == ["StoreError"]
     assert [source.sent for source in plan.sources] == [None]
     assert "trainer.py: the store doesn't say" in str(plan)
+
+
+class Labelled(LocalImages):
+    """Those of an image that was built for another model, or for none."""
+
+    def find(
+        self, name: str, checksum: str, identity: ModelIdentity | None = None
+    ) -> BuiltImage | None:
+        reference = f"{name}@sha256:{'0' * 64}"
+        there = BuiltImage(name=name, reference=reference, checksum=checksum, built=False)
+        return there if identity is None else None
+
+    def installation(self, *_: object, **__: object) -> NoReturn:
+        raise AssertionError("nothing is installed")
+
+
+def test_an_image_that_only_gets_other_labels(face: KubernetesFace, here: Here) -> None:
+    plan = here.plan(face, images=Labelled(face.home))
+    assert plan.image.skipped is False and plan.builder is None and plan.problems == ()
+    assert "Only its labels change" in str(plan)
 
 
 class Installing(LocalImages):

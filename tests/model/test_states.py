@@ -178,6 +178,8 @@ def test_errors_are_told_until_something_succeeds() -> None:
     assert fold([trained(), failed, wordless]).last_error == ERROR
     assert fold([trained(), failed, submitted({}, "e")]).last_error == ERROR
     assert fold([failed, outcome("log-data", "e")]).last_error is None
+    assert fold([trained(), failed, record("b", "retried", "train")]).last_error is None
+    assert fold([trained(), failed, record("x", "retried", "train")]).last_error == ERROR
 
 
 def test_the_last_run_is_the_one_that_began_last() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def test_another_authority_is_not(server: S3Server) -> None:
     for other in ("", trustme.CA().cert_pem.bytes().decode()):
         with pytest.raises(Exception, match="certificate verify failed"):
             buckets(server, other)
+
+
+def test_a_python_that_has_no_files_in_memory(
+    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(other)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(other))
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    assert buckets(server) == ["models"]
+    assert file_of(server).startswith(tempfile.gettempdir())
 
 
 def test_beside_that_of_the_process(

@@ -52,7 +52,8 @@ def pipelines(cluster: KubernetesFace, face: KfpFace) -> KfpFace:
 
 
 def connected(**given: Any) -> KfpConnection:
-    return connect(Config(None, None, target="kubeflow", **given), sleep=lambda _: None)
+    settings = {"target": "kubeflow", "namespace": "kubeflow", **given}
+    return connect(Config(None, None, **settings), sleep=lambda _: None)
 
 
 def test_a_laptop_with_a_kubeconfig_only(
@@ -76,7 +77,11 @@ def test_the_namespace_to_work_in_may_have_one_of_its_own(
     cluster: KubernetesFace, pipelines: KfpFace
 ) -> None:
     cluster.access.grant(TOKEN, user("kubeflow", "team-a", "default"))
-    assert "/namespaces/kubeflow/" in connected(namespace="team-a").settings.host
+    with pytest.raises(
+        ConfigurationError, match=r"own namespace 'kubeflow'.* is 'team-a'"
+    ) as caught:
+        connected(namespace="team-a")
+    assert "namespace='kubeflow'" in str(caught.value.hint)
     cluster.services.put("team-a", SERVICE, pipelines.url)
     assert "/namespaces/team-a/" in connected(namespace="team-a").settings.host
     assert "/namespaces/kubeflow/" in connected().settings.host
@@ -136,7 +141,7 @@ def test_it_is_nowhere(
 ) -> None:
     cluster.access.grant(TOKEN, user("kubeflow", "default"))
     with pytest.raises(ConfigurationError, match="is not known") as caught:
-        connected()
+        connected(namespace=None)
     for word in (str(cluster.kubeconfig), "'default' or 'kubeflow'", "KF_PIPELINES_ENDPOINT"):
         assert word in str(caught.value)
     with pytest.raises(ConfigurationError, match="kfp_token and kfp_cookies go with an address"):

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
-from kaptain_kfp.exceptions import ScriptFailedError
-from kaptain_kfp.runs.told import error_of, kept_tail, outputs_of
+from kaptain_kfp.exceptions import ScriptFailedError, StoreError
+from kaptain_kfp.runs.told import error_of, kept_tail, known_records, note_retry, outputs_of
 from kaptain_kfp.specs import BuiltImage, ErrorSpec, Outcome, Record
+from kaptain_kfp.store.folder import FolderStore
+from kaptain_kfp.store.records import Records
 
 IMAGE = BuiltImage(name="n", reference="r", checksum="c", built=True)
 ERROR = ErrorSpec(type="ScriptFailedError", message="it broke", log_tail="one\ntwo")
@@ -53,10 +56,29 @@ def test_the_last_lines() -> None:
     assert list(kept_tail(records, "run")) == ["one", "two", "three"]
 
 
+def test_a_store_that_is_away_hides_no_run(log: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    class Away(FolderStore):
+        def list(self, prefix: str = "", *, recursive: bool = True) -> NoReturn:
+            raise StoreError("The store is away.")
+
+    records = Records(Away(tmp_path), "m")
+    assert known_records(records, "run-1") == [] == known_records(None, "run-1")
+    note_retry(records, "run-1")
+    note_retry(None, "run-1")
+    assert [("on no record" in text, "run-1" in text) for text in log.messages] == [
+        (False, True),
+        (True, True),
+    ]
+
+
 UUID = "5b1d4c0e-3b5f-4a39-9d6e-0d4f1d8f0a51"
 
 
-@pytest.mark.parametrize("prefix", ["", "17-", f"{UUID}-", f"{UUID}.0123abcd-"])
+DIGITS = "12345678-1234-4abc-9def-0123456789ab"
+PLACES = ("17", UUID, f"{UUID}.0123abcd", DIGITS, f"{DIGITS}.deadbeef")
+
+
+@pytest.mark.parametrize("prefix", ["", *(f"{place}-" for place in PLACES)])
 def test_outputs_go_by_the_names_of_tasks(prefix: str) -> None:
     trained = Outcome(model_uri="file:///m")
     records = [
