@@ -32,7 +32,7 @@ class Instruction:
         line: Number of the line that it begins in, from 1.
         name: In upper case, e.g. ``COPY``.
         text: What follows the name and its flags, lines joined.
-        flags: Its options by name, e.g. ``chown``.
+        flags: Its options by name, e.g. ``chown``; what several of one name say, with commas.
         heredoc: Whether files or commands follow it in lines of their own.
     """
 
@@ -118,7 +118,8 @@ def _joined(lines: list[str], number: int, escape: str) -> tuple[str, int]:
 
 def _instruction(line: int, text: str) -> Instruction:
     name, _, rest = text.replace("\t", " ").partition(" ")
-    rest, flags = rest.strip(), {}
+    rest = rest.strip()
+    flags: dict[str, str] = {}
     if not name.isalpha():
         raise ImageBuildException(
             f"dockerfile_content, line {line}: {name!r} is no instruction.",
@@ -126,7 +127,8 @@ def _instruction(line: int, text: str) -> Instruction:
             hint="A line that goes on in the next one ends with a backslash.",
         )
     while flag := _FLAG.match(rest):
-        flags[flag["name"]] = flag["value"] or ""
+        option, value = flag["name"], flag["value"] or ""
+        flags[option] = f"{flags[option]},{value}" if option in flags else value
         rest = rest[flag.end() :]
     heredoc = name.upper() in ("RUN", "COPY", "ADD") and _HEREDOC.search(rest) is not None
     return Instruction(line, name.upper(), rest, flags, heredoc)

@@ -8,7 +8,13 @@ import pytest
 from kaptain_kfp.exceptions import ImageBuildException, ModelValidationException
 from kaptain_kfp.image.dockerfile.context import Context
 from kaptain_kfp.image.dockerfile.instructions import read
-from kaptain_kfp.image.dockerfile.interpreter import NeedsTool, Outcome, base_of, interpret
+from kaptain_kfp.image.dockerfile.interpreter import (
+    NeedsTool,
+    Outcome,
+    base_of,
+    interpret,
+    pulled,
+)
 
 BASE = {
     "Env": ["PATH=/usr/bin", "KEPT=yes"],
@@ -241,6 +247,11 @@ def test_no_base_is_asked_for_what_needs_a_tool_on_any(line: str) -> None:
 )
 def test_what_may_be_followed_on_some_base(line: str) -> None:
     assert base_of(read(f"FROM a\n{line}")) == "a"
+
+
+def test_images_of_all_mounts_are_pulled() -> None:
+    mounts = "--mount=type=bind,from=b.c/d,target=/d --mount=type=cache,target=/e"
+    assert pulled(read(f"FROM a\nRUN {mounts} true")) == ["a", "b.c/d"]
 
 
 @pytest.mark.parametrize("content", ["USER 1\nFROM a", "ARG A=1", "FROM a b"])
