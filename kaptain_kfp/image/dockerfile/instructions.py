@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.pip_process import mask
 
-__all__ = ["Instruction", "invalid", "read", "split_words", "substituted"]
+__all__ = ["Instruction", "invalid", "read", "split_words", "stood_in", "substituted"]
 
 _DIRECTIVE = re.compile(r"#\s*(?P<name>[A-Za-z]+)\s*=\s*(?P<value>\S+)\s*")
 _COMMENT = re.compile(r"\s*#")
@@ -168,6 +168,11 @@ def substituted(text: str, variables: Mapping[str, str], instruction: Instructio
         return known
 
     return _VARIABLE.sub(value, text)
+
+
+def stood_in(text: str, value: str) -> str:
+    """Returns text with one value in place of each of its variables, which nobody knows yet."""
+    return _VARIABLE.sub(lambda _: value, text)
 
 
 def split_words(text: str, instruction: Instruction) -> list[str]:

@@ -235,7 +235,18 @@ def test_bases_that_need_a_tool(content: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["RUN true", 'RUN ["true"]', "ADD a.tgz /x", "ADD a http://b /x", "SHELL a", "ENV A='$B'"],
+    [
+        "RUN true",
+        'RUN ["true"]',
+        "RUN apt-get install b=$V",
+        "RUN pip install $A && apt-get install ${B:-c} ${D#e}",
+        'RUN ["apt-get", "install", "$a"]',
+        "RUN pip install $(cat $A)",
+        "ADD a.tgz /x",
+        "ADD a http://b /x",
+        "SHELL a",
+        "ENV A='$B'",
+    ],
 )
 def test_no_base_is_asked_for_what_needs_a_tool_on_any(line: str) -> None:
     with pytest.raises(NeedsTool, match="line 2"):
@@ -243,7 +254,17 @@ def test_no_base_is_asked_for_what_needs_a_tool_on_any(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["RUN $A install b", 'RUN ["pip", "install", "$a"]', "ADD a /b.tgz", "COPY a.tgz /b"]
+    "line",
+    [
+        "RUN $A install b",
+        "RUN $A",
+        "RUN $A python -m pip install b",
+        "RUN ${A} -m pip install b",
+        "RUN python3.$A -m pip install -r $B/c.txt d==${E:-1} && pip install $F",
+        'RUN ["pip", "install", "$a"]',
+        "ADD a /b.tgz",
+        "COPY a.tgz /b",
+    ],
 )
 def test_what_may_be_followed_on_some_base(line: str) -> None:
     assert base_of(read(f"FROM a\n{line}")) == "a"
