@@ -8,7 +8,7 @@ import subprocess
 import sys
 import venv
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -86,7 +86,12 @@ def python_with_pip(scratch: Path, folder: Path) -> Path:
 
 
 def run(
-    command: Sequence[str], folder: Path, log: Log, keep_open: tuple[int, ...] = ()
+    command: Sequence[str],
+    folder: Path,
+    log: Log,
+    keep_open: tuple[int, ...] = (),
+    *,
+    variables: Mapping[str, str] | None = None,
 ) -> tuple[int, list[str]]:
     """Runs pip or its like.
 
@@ -95,6 +100,7 @@ def run(
         folder: What relative paths in requirements start from.
         log: Gets the lines of the output, without credentials.
         keep_open: File descriptors that stay open as long as it runs.
+        variables: What it gets in its environment besides ours.
 
     Returns:
         The exit code, and the last lines of the output.
@@ -104,7 +110,7 @@ def run(
     with subprocess.Popen(
         command,
         cwd=folder,
-        env=environment | {"PIP_USER": "0", "PYTHONUNBUFFERED": "1"},
+        env={**environment, "PIP_USER": "0", "PYTHONUNBUFFERED": "1", **(variables or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

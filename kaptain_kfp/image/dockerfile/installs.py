@@ -27,22 +27,23 @@ def merged(installs: Sequence[Install], folder: Path) -> Path:
         folder: Where it is written.
 
     Raises:
-        NeedsTool: A call asks other indexes than the first, or another version than one before it.
+        NeedsTool: A call asks other indexes than the first, keeps to other constraints, or asks for
+            another version than one before it.
         ImageBuildException: A file of requirements can't be read, or names a path.
     """
     known: dict[str, tuple[Install, set[str]]] = {}
-    options: tuple[str, ...] = ()
+    first = Requirements()
     for number, install in enumerate(installs):
         part = folder / f"dockerfile-requirements-{number}.txt"
         part.write_text("\n".join(install.lines) + "\n", encoding="utf-8")
         asked = read_requirements(part)
         _refuse_paths(asked)
-        options = options if number else asked.options
-        if asked.options != options:
+        first = first if number else asked
+        if (asked.options, asked.constraints) != (first.options, first.constraints):
             line = installs[0].instruction.line
-            raise NeedsTool(
-                install.instruction, f"its pip has other options than that of line {line}"
-            )
+            what = "options" if asked.options != first.options else "constraints"
+            why = f"its pip has other {what} than that of line {line}"
+            raise NeedsTool(install.instruction, why)
         for name, wanted in _named(asked).items():
             before, others = known.setdefault(name, (install, wanted))
             if wanted != others:

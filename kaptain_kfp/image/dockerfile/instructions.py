@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kaptain_kfp.exceptions import ImageBuildException
 from kaptain_kfp.image.pip_process import mask
 
-__all__ = ["Instruction", "invalid", "read", "split_words", "substituted"]
+__all__ = ["Instruction", "invalid", "read", "split_words", "stood_in", "substituted"]
 
 _DIRECTIVE = re.compile(r"#\s*(?P<name>[A-Za-z]+)\s*=\s*(?P<value>\S+)\s*")
 _COMMENT = re.compile(r"\s*#")
@@ -32,7 +32,7 @@ class Instruction:
         line: Number of the line that it begins in, from 1.
         name: In upper case, e.g. ``COPY``.
         text: What follows the name and its flags, lines joined.
-        flags: Its options by name, e.g. ``chown``.
+        flags: Its options by name, e.g. ``chown``; what several of one name say, with commas.
         heredoc: Whether files or commands follow it in lines of their own.
     """
 
@@ -118,7 +118,8 @@ def _joined(lines: list[str], number: int, escape: str) -> tuple[str, int]:
 
 def _instruction(line: int, text: str) -> Instruction:
     name, _, rest = text.replace("\t", " ").partition(" ")
-    rest, flags = rest.strip(), {}
+    rest = rest.strip()
+    flags: dict[str, str] = {}
     if not name.isalpha():
         raise ImageBuildException(
             f"dockerfile_content, line {line}: {name!r} is no instruction.",
@@ -126,7 +127,8 @@ def _instruction(line: int, text: str) -> Instruction:
             hint="A line that goes on in the next one ends with a backslash.",
         )
     while flag := _FLAG.match(rest):
-        flags[flag["name"]] = flag["value"] or ""
+        option, value = flag["name"], flag["value"] or ""
+        flags[option] = f"{flags[option]},{value}" if option in flags else value
         rest = rest[flag.end() :]
     heredoc = name.upper() in ("RUN", "COPY", "ADD") and _HEREDOC.search(rest) is not None
     return Instruction(line, name.upper(), rest, flags, heredoc)
@@ -166,6 +168,11 @@ def substituted(text: str, variables: Mapping[str, str], instruction: Instructio
         return known
 
     return _VARIABLE.sub(value, text)
+
+
+def stood_in(text: str, value: str) -> str:
+    """Returns text with one value in place of each of its variables, which nobody knows yet."""
+    return _VARIABLE.sub(lambda _: value, text)
 
 
 def split_words(text: str, instruction: Instruction) -> list[str]:

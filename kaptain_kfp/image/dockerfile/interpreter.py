@@ -15,7 +15,7 @@ from kaptain_kfp.image.digests import ArchiveFile
 from kaptain_kfp.image.layers.config import environment_of
 
 from .context import Context
-from .instructions import Instruction, invalid, split_words, substituted
+from .instructions import Instruction, invalid, split_words, stood_in, substituted
 from .pip_command import pip_requirements, pip_variables
 
 __all__ = ["Copy", "Install", "NeedsTool", "Outcome", "base_of", "interpret", "pulled"]
@@ -25,6 +25,8 @@ _LITERAL = re.compile(r"'[^']*\$[^']*'|\\\$")
 _ARCHIVE = re.compile(r".*\.(?:tar|tar\.\w+|tgz|tbz2?|txz)")
 _PORT = re.compile(r"\d+(?:/(?:tcp|udp|sctp))?")
 _OTHER_IMAGE = re.compile(r"\bfrom=([^,\s]+)")
+_STAND_INS = ("", "pip install a", "python", "3")
+"""What a variable may be in a call of pip: nothing, all of it, its program, a version."""
 _SHELL = ["/bin/sh", "-c"]
 _NOT_PIP = "it does more than pip installing packages that have wheels"
 
@@ -148,10 +150,18 @@ def _check(item: Instruction) -> None:
     called = item.name in ("CMD", "ENTRYPOINT") or (item.name == "RUN" and item.listed is not None)
     if not called and _LITERAL.search(item.text):
         raise NeedsTool(item, "a dollar sign that stands for itself can't be followed here")
-    if item.name == "RUN" and "$" not in item.text and not pip_requirements(_command(item), str):
+    if item.name == "RUN" and not _may_be_pip(item):
         raise NeedsTool(item, _NOT_PIP)
     for pattern in _words(item)[:-1]:
         _check_source(item, pattern)
+
+
+def _may_be_pip(item: Instruction) -> bool:
+    """Tells whether a RUN may be followed on some base, whose variables aren't known."""
+    command = _command(item)
+    if not isinstance(command, str):  # no shell puts variables in
+        return bool(pip_requirements(command, str))
+    return any(pip_requirements(stood_in(command, value), str) for value in _STAND_INS)
 
 
 def _check_source(item: Instruction, pattern: str) -> None:

@@ -19,7 +19,7 @@ from kaptain_kfp.logs import get_logger
 from .context import Context
 from .installs import check_failure, merged
 from .instructions import Instruction
-from .interpreter import Copy, Outcome, interpret
+from .interpreter import Copy, NeedsTool, Outcome, interpret
 
 __all__ = ["DockerfileLayers"]
 
@@ -53,12 +53,10 @@ class DockerfileLayers:
         """
         settings = base.config.get("config") or {}
         if settings.get("OnBuild"):
-            raise ImageBuildException(
-                f"{base.reference.name} has instructions of its own for what is built on it "
-                "(ONBUILD).",
-                resource=base.reference.name,
-                reason="UnsupportedBaseImage",
-                hint="Name a base without them.",
+            begin = next(item for item in self._instructions if item.name == "FROM")
+            name = base.reference.name
+            raise NeedsTool(
+                begin, f"{name} has instructions of its own for what is built on it (ONBUILD)"
             )
         self._made = interpret(self._instructions, settings, self._context)
         get_logger().info("%s: layers are enough, no container engine is needed.", self._name)

@@ -22,6 +22,8 @@ __all__ = ["TOOLS", "Tool", "find_tool"]
 
 TOOLS = ("buildah", "podman", "docker")
 """What can build any Dockerfile, in the order in which they are looked for."""
+_VARIABLES = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+"""With its provenance an image is an index; docker without buildx doesn't know the option."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,7 @@ class Tool:
 
     def _build(self) -> list[str]:
         """Returns the command that builds what is looked for later: one image, for a platform."""
-        build = ["bud" if self.name == "buildah" else "build", f"--platform={Platform()}"]
-        # with its provenance an image is an index
-        return [*build, "--provenance=false"] if self.name == "docker" else build
+        return ["bud" if self.name == "buildah" else "build", f"--platform={Platform()}"]
 
     def _login(self, folder: Path, login: str | None) -> tuple[list[str], list[str]]:
         """Returns the options before the command, and those after it."""
@@ -111,7 +111,7 @@ class Tool:
         return options
 
     def _run(self, words: list[str], folder: Path, log: Log, image: str) -> None:
-        returned, tail = run([self.path, *words], folder, log)
+        returned, tail = run([self.path, *words], folder, log, variables=_VARIABLES)
         if returned:
             raise ImageBuildException(
                 f"{self.name} can't build {image}: it ended with {returned}.",

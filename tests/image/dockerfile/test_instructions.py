@@ -27,6 +27,14 @@ COPY --chown=1:2 --link a b /x/
     assert found[2].text == "a b /x/"
 
 
+def test_flags_of_one_name_are_all_kept() -> None:
+    mounts = "--mount=type=bind,from=b.c/d,target=/d --mount=type=cache,target=/e"
+    (_, found) = read(f"FROM a\nRUN {mounts} --network=none true\n")
+    given = "type=bind,from=b.c/d,target=/d,type=cache,target=/e"
+    assert found.flags == {"mount": given, "network": "none"}
+    assert found.text == "true"
+
+
 def test_another_escape_may_be_chosen() -> None:
     found = read("# escape=`\nFROM a\nENV a=b `\n  c=\\\n")
     assert [item.text.split() for item in found] == [["a"], ["a=b", "c=\\"]]

@@ -8,7 +8,13 @@ import pytest
 from kaptain_kfp.exceptions import ImageBuildException, ModelValidationException
 from kaptain_kfp.image.dockerfile.context import Context
 from kaptain_kfp.image.dockerfile.instructions import read
-from kaptain_kfp.image.dockerfile.interpreter import NeedsTool, Outcome, base_of, interpret
+from kaptain_kfp.image.dockerfile.interpreter import (
+    NeedsTool,
+    Outcome,
+    base_of,
+    interpret,
+    pulled,
+)
 
 BASE = {
     "Env": ["PATH=/usr/bin", "KEPT=yes"],
@@ -229,7 +235,18 @@ def test_bases_that_need_a_tool(content: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["RUN true", 'RUN ["true"]', "ADD a.tgz /x", "ADD a http://b /x", "SHELL a", "ENV A='$B'"],
+    [
+        "RUN true",
+        'RUN ["true"]',
+        "RUN apt-get install b=$V",
+        "RUN pip install $A && apt-get install ${B:-c} ${D#e}",
+        'RUN ["apt-get", "install", "$a"]',
+        "RUN pip install $(cat $A)",
+        "ADD a.tgz /x",
+        "ADD a http://b /x",
+        "SHELL a",
+        "ENV A='$B'",
+    ],
 )
 def test_no_base_is_asked_for_what_needs_a_tool_on_any(line: str) -> None:
     with pytest.raises(NeedsTool, match="line 2"):
@@ -237,10 +254,25 @@ def test_no_base_is_asked_for_what_needs_a_tool_on_any(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["RUN $A install b", 'RUN ["pip", "install", "$a"]', "ADD a /b.tgz", "COPY a.tgz /b"]
+    "line",
+    [
+        "RUN $A install b",
+        "RUN $A",
+        "RUN $A python -m pip install b",
+        "RUN ${A} -m pip install b",
+        "RUN python3.$A -m pip install -r $B/c.txt d==${E:-1} && pip install $F",
+        'RUN ["pip", "install", "$a"]',
+        "ADD a /b.tgz",
+        "COPY a.tgz /b",
+    ],
 )
 def test_what_may_be_followed_on_some_base(line: str) -> None:
     assert base_of(read(f"FROM a\n{line}")) == "a"
+
+
+def test_images_of_all_mounts_are_pulled() -> None:
+    mounts = "--mount=type=bind,from=b.c/d,target=/d --mount=type=cache,target=/e"
+    assert pulled(read(f"FROM a\nRUN {mounts} true")) == ["a", "b.c/d"]
 
 
 @pytest.mark.parametrize("content", ["USER 1\nFROM a", "ARG A=1", "FROM a b"])

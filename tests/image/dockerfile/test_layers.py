@@ -38,17 +38,16 @@ def follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Follow:
         place.mkdir()
     (code / "extra.txt").write_text("--extra-index-url https://more.example\na\n")
     (code / "path.txt").write_text("./mine\n")
+    (code / "kept.txt").write_text("a<2\n")
     for name, version in (("a", "1.0"), ("a", "2.0"), ("b", "1.0")):
         make_wheel(wheels, name, version)
     make_wheel(wheels, "old", requires=["a<2"])
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
-    context = Context.of(code, ["extra.txt", "path.txt"])
+    context = Context.of(code, ["extra.txt", "path.txt", "kept.txt"])
 
     def layers(*lines: str, **settings: object) -> Sequence[NewLayer]:
-        instructions = read(
-            "\n".join(["FROM a", "WORKDIR /x", "COPY extra.txt path.txt ./", *lines])
-        )
+        instructions = read("\n".join(["FROM a", "WORKDIR /x", "COPY *.txt ./", *lines]))
         made = DockerfileLayers("own/app", instructions, context, lambda _: None)
         return made.layers(base_of(Env=["PYTHON_VERSION=3.11.9"], **settings), folder)
 
@@ -69,6 +68,7 @@ def installed(layers: Sequence[NewLayer]) -> set[str]:
         (["RUN pip install a==1.0 && pip install A==1.0 b"], {"a-1.0", "b-1.0"}),
         (["RUN pip install old", "RUN pip install a"], {"old-1.0", "a-1.0"}),
         (["RUN pip install -r extra.txt", "RUN pip install -r extra.txt"], {"a-2.0"}),
+        (["RUN pip install -c kept.txt b && pip install -c kept.txt a"], {"a-1.0", "b-1.0"}),
     ],
 )
 def test_calls_of_pip_become_one(follow: Follow, lines: list[str], packages: set[str]) -> None:
@@ -91,6 +91,14 @@ def test_calls_of_pip_become_one(follow: Follow, lines: list[str], packages: set
             "line 5: .* other options than that of line 4",
         ),
         (
+            ["RUN pip install -c kept.txt b", "RUN pip install a"],
+            "line 5: .* other constraints than that of line 4",
+        ),
+        (
+            ["RUN pip install a", "RUN pip install -c kept.txt b"],
+            "line 5: .* other constraints than that of line 4",
+        ),
+        (
             ["RUN pip install old", "RUN pip install a==2.0"],
             "line 5: .* may not fit together",
         ),
@@ -111,7 +119,6 @@ def test_paths_are_others_in_the_image(follow: Follow) -> None:
         follow("RUN pip install -r path.txt")
 
 
-def test_a_base_with_instructions_of_its_own(follow: Follow) -> None:
-    with pytest.raises(ImageBuildException, match="ONBUILD") as caught:
+def test_instructions_of_the_base_need_a_tool(follow: Follow) -> None:
+    with pytest.raises(NeedsTool, match=r"line 1: FROM a: own\.example/base has .*ONBUILD"):
         follow(OnBuild=["RUN true"])
-    assert caught.value.resource == "own.example/base"
