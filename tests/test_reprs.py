@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from rich.pretty import pretty_repr
 
 import kaptain_kfp
@@ -52,6 +53,9 @@ INNOCENT = {
     "kaptain_kfp.model.pods.PodOptions": "names of Secrets",
     "kaptain_kfp.platform.config.certificates.DockerRegistryCertificateProvider": "it is public",
     "kaptain_kfp.runs.base.RunRequest": "names of Secrets",
+    "kaptain_kfp.specs.ModelSpec": "names of Secrets",
+    "kaptain_kfp.specs.PodSpec": "names of Secrets",
+    "kaptain_kfp.specs.StoreSpec": "names of Secrets",
 }
 """What isn't to be kept from anybody, though a name sounds so."""
 
@@ -125,7 +129,9 @@ def sounds_telling(kind: Any) -> bool:
     if kind.__repr__ is object.__repr__ or issubclass(kind, BaseException):
         return False
     try:
-        names = inspect.signature(kind).parameters
+        # a model may have no signature of its own until it is used first
+        is_model = issubclass(kind, BaseModel)
+        names = kind.model_fields if is_model else inspect.signature(kind).parameters
     except ValueError:  # of an enumeration or the like
         return False
     return any(map(TELLING.search, names))
