@@ -32,8 +32,8 @@ _DRIVER = "nvidia-smi"
 _QUERY = ("--query-gpu=index", "--format=csv,noheader")
 _QUERY_SECONDS = 30.0
 
-_NOTHING = (6, 9)
-"""How the driver's program ends where there is no device, and where the driver isn't loaded."""
+_NOTHING = 6
+"""How the driver's program ends where no device is; a driver that isn't loaded may be soon."""
 
 
 class DriverSilent(Exception):
@@ -72,7 +72,7 @@ def _asked(driver: str, environment: Mapping[str, str]) -> tuple[str, ...]:
             env=dict(environment),
         )
     except subprocess.CalledProcessError as error:
-        if error.returncode in _NOTHING:
+        if error.returncode == _NOTHING:
             return ()
         said = (error.stdout + error.stderr).strip() or "nothing"
         raise DriverSilent(f"{_DRIVER} ended with {error.returncode} and said: {said}") from error

@@ -85,10 +85,9 @@ def test_the_driver_is_asked_once_and_only_for_devices(tmp_path: Path) -> None:
     assert driver.asked == 1
 
 
-@pytest.mark.parametrize("code", [6, 9])
-def test_a_driver_that_has_no_devices(tmp_path: Path, code: int) -> None:
+def test_a_driver_that_has_no_devices(tmp_path: Path) -> None:
     Driver(tmp_path)
-    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\necho No devices were found\nexit {code}\n")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho No devices were found\nexit 6\n")
     with pytest.raises(Rejected) as caught:
         Node({"PATH": f"{tmp_path}{os.pathsep}{os.defpath}"}).binding_of(pod(1), [])
     assert "capacity: 0" in str(caught.value)
