@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -12,16 +11,12 @@ from kaptain_kfp.exceptions import RunError
 from .base import RunInfo, RunState
 from .kfp_connection import LARGEST_PAGE, KfpConnection, contains, differs
 from .kfp_state import state_of, time_of
-from .kfp_tasks import task_state_of, trouble_of
+from .kfp_tasks import KfpTask, tasks_of, trouble_of
 from .tasks import graph_of, task_states
 
 __all__ = ["info_of", "newest_runs", "pipeline_of", "states_of_tasks"]
 
 _ARCHIVED = "ARCHIVED"
-_DRIVER = "-driver"
-_INTERNAL = re.compile(r"root|driver|executor(\(\d+\))?|iteration-item.*")
-"""What Kubeflow Pipelines adds to the tasks of a pipeline, beside their drivers."""
-
 _FIRST = (
     *(RunState.RUNNING, RunState.FAILED, RunState.CANCELED, RunState.CANCELING),
     *(RunState.PENDING, RunState.PAUSED, RunState.UNSPECIFIED),
@@ -148,80 +143,32 @@ def states_of_tasks(
 
 def _told_of(run: Mapping[str, Any]) -> dict[str, RunState]:
     """Returns how the tasks stand of which the server tells, those that began first first."""
-    places = _places(run["tasks"]) if run.get("tasks") else _places_of_workflow(run)
-    return {
-        task: min((s for (name, _), s in places.items() if name == task), key=_FIRST.index)
-        for task, _ in places
-    }
+    tasks = tasks_of(run)
+    by_id = {task.id: task for task in tasks if task.id}
 
-
-def _places(tasks: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], RunState]:
-    """Returns (path of a task, its id) → where it stands, from what the API calls tasks."""
-    by_id = {task.get("task_id"): task for task in tasks}
-
-    def path(task: Mapping[str, Any]) -> str:
-        parts: list[str] = []
-        seen: set[object] = set()
-        above: Mapping[str, Any] | None = task
-        while above is not None and above.get("task_id") not in seen:
-            seen.add(above.get("task_id"))
-            parts.insert(0, str(above.get("name")))
-            above = by_id.get(above.get("parent_task_id"))
-        return ".".join(parts[1:])  # without the root
-
-    return {
-        (path(task), str(task.get("task_id"))): task_state_of(task)
-        for task in sorted(tasks, key=_began)
-        if task.get("type") != "ROOT"
-    }
-
-
-def _places_of_workflow(run: Mapping[str, Any]) -> dict[tuple[str, str], RunState]:
-    """Returns (path of a task, id of what it is in) → where it stands, from the pods of a run."""
-    details = (run.get("run_details") or {}).get("task_details") or ()
-    names = {_name(detail) for detail in details}
-    pods = {str(detail.get("pod_name") or "") for detail in details}
-    by_id = {detail.get("task_id"): detail for detail in details}
-
-    def is_task(name: str) -> bool:
-        if f"{name}{_DRIVER}" in names:
-            return name != "root"
-        workflow = any(pod.startswith(f"{name}-") or pod == name for pod in pods)
-        return not (name.endswith(_DRIVER) or workflow or _INTERNAL.fullmatch(name))
-
-    def path(detail: Mapping[str, Any], name: str) -> str:
+    def path(task: KfpTask) -> str:
         """Returns the name after those of the tasks that it is in."""
-        parts, seen = [name], set()
-        above = by_id.get(detail.get("parent_task_id"))
-        while above is not None and above["task_id"] not in seen:
-            seen.add(above["task_id"])
-            if is_task(_name(above)):
-                parts.insert(0, _name(above))
-            above = by_id.get(above.get("parent_task_id"))
+        parts, seen = [task.name], {task.id}
+        above = by_id.get(task.parent)
+        while above is not None and above.id not in seen:
+            seen.add(above.id)
+            if not above.internal:
+                parts.insert(0, above.name)
+            above = by_id.get(above.parent)
         return ".".join(parts)
 
     # of what a retry did again there may be several: the last one counts
-    places: dict[tuple[str, str], RunState] = {}
-    for detail in sorted(details, key=_began):
-        name, parent = _name(detail), str(detail.get("parent_task_id") or "")
-        state = RunState.of(detail.get("state"))
-        prepared = name.removesuffix(_DRIVER)
-        if is_task(name):
-            places[path(detail, name), parent] = state
-        elif name != prepared and is_task(prepared):
+    places: dict[tuple[str, str, int | None], RunState] = {}
+    for task in sorted(tasks, key=lambda each: (each.began, each.kind != "driver")):
+        if not task.internal:
             # its driver alone: the task waits to begin, or won't
-            waiting = RunState.PENDING if state is RunState.SUCCEEDED else state
-            places[path(detail, prepared), parent] = waiting
-    return places
-
-
-def _began(detail: Mapping[str, Any]) -> tuple[str, bool]:
-    began = str(detail.get("start_time") or detail.get("create_time") or "")
-    return began, not _name(detail).endswith(_DRIVER)
-
-
-def _name(detail: Mapping[str, Any]) -> str:
-    return str(detail.get("display_name") or "")
+            waits = task.kind == "driver" and task.state is RunState.SUCCEEDED
+            state = RunState.PENDING if waits else task.state
+            places[path(task), task.parent, task.iteration] = state
+    return {
+        task: min((s for (name, *_), s in places.items() if name == task), key=_FIRST.index)
+        for task, *_ in places
+    }
 
 
 def _spec_in(thing: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -200,16 +200,29 @@ print(model.metrics)
 """
 
 
+FULL = """
+checkout=$1; shift
+mount --bind "$checkout" checkout && mount -t tmpfs -o size=4k tmpfs /tmp || exit
+if [ ! -d "$checkout" ]; then
+  mkdir -p "$checkout" && mount --bind checkout "$checkout" || exit
+fi
+head -c 4096 /dev/zero > /tmp/full
+exec "$@"
+"""
+"""Fills /tmp, but for a checkout that itself lies there."""
+
+
 @pytest.mark.fault("/tmp full")
 def test_a_full_tmp_is_nothing_to_us() -> None:
     need_root("unshare")
     base = Path(tempfile.mkdtemp(dir="/var/tmp"))
     (base / "trainer.py").write_text("print('m=1.0')")
-    full = 'mount -t tmpfs -o size=4k tmpfs /tmp && head -c 4096 /dev/zero > /tmp/full; exec "$@"'
+    (base / "checkout").mkdir()
     training = [sys.executable, "-c", textwrap.dedent(TRAINING), str(base)]
+    checkout = str(Path(__file__).parents[2])
     try:
         done = subprocess.run(
-            ["unshare", "-m", "sh", "-c", full, "sh", *training],
+            ["unshare", "-m", "sh", "-c", FULL, "sh", checkout, *training],
             capture_output=True,
             text=True,
             check=False,
