@@ -114,11 +114,14 @@ class ImageSpec(Spec):
         name: Repository with tag, as it will be published.
         base_image: What it is built on.
         checksum: 32 hex digits over everything that goes in: the identity of its content.
+        helpers: Digest of the training-side helpers that the checksum was taken with; None where
+            nobody else puts them in.
     """
 
     name: Text
     base_image: Text
     checksum: Text
+    helpers: Text | None = None
 
 
 class BuiltImage(Spec):

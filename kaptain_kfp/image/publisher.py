@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaptain_kfp.exceptions import ConfigurationError
 from kaptain_kfp.image.builder import Log, NewLayer, Recipe, build_image, find_base
 from kaptain_kfp.image.cluster_install import InstallRequest
 from kaptain_kfp.image.cluster_layers import ClusterLayers, Installer, install_request
 from kaptain_kfp.image.current import find_image, platform_of
 from kaptain_kfp.image.layer_cache import LayerCache
 from kaptain_kfp.image.layers.config import identity_labels, option_labels
+from kaptain_kfp.image.layers.helpers import helpers_digest
 from kaptain_kfp.image.layers.packing import Compression
 from kaptain_kfp.image.layers.tar import Layer
 from kaptain_kfp.image.oci import Family, Platform
@@ -24,6 +26,7 @@ from kaptain_kfp.image.sources import Sources, collect, unpack
 from kaptain_kfp.image.wheel_layers import WheelLayers
 from kaptain_kfp.specs import BuiltImage, ImageSpec, ModelIdentity, ModelSpec
 from kaptain_kfp.store.base import Store
+from kaptain_kfp.version import __version__
 
 __all__ = ["Publication", "Publisher"]
 
@@ -157,12 +160,14 @@ class Publisher:
             refresh_base: Whether to look what the base's name stands for by now.
 
         Raises:
+            ConfigurationError: What is to be built has other helpers than are here.
             ImageBuildException: The sources are damaged, a requirement can't be installed, or a
                 registry refused or can't be reached; the tag stays where it was.
             StoreError: The sources can't be read.
         """
 
         def layers(base: RemoteImage, scratch: Path) -> Sequence[NewLayer]:
+            _check_helpers(model.image)
             source, code = model.source, scratch / "code"
             unpack(store, model.identity.id, source, code)
             paths = [entry.path for entry in source.entries]
@@ -246,6 +251,19 @@ class Publisher:
             compression=self._compression,
             pushed=pushed,
         )
+
+
+def _check_helpers(image: ImageSpec) -> None:
+    if image.helpers in (None, helpers_digest()):
+        return
+    raise ConfigurationError(
+        f"{image.name} is asked for with the training-side helpers of another release of "
+        f"kaptain_kfp than the {__version__} that builds it.",
+        resource=image.name,
+        reason="OtherHelpers",
+        hint="Have steps run in an image of the release that you use: `kaptain setup "
+        "component-image REPO`, then Config(component_image=...).",
+    )
 
 
 def _silent(line: str) -> None:

@@ -65,7 +65,12 @@ class Content:
         name = checksum.image_tag(
             definition.image_name, identity.id, identity.framework, identity.framework_version
         )
-        image = ImageSpec(name=name, base_image=definition.base_image, checksum=content)
+        image = ImageSpec(
+            name=name,
+            base_image=definition.base_image,
+            checksum=content,
+            helpers=helpers_digest(),
+        )
         return cls(definition, Path.cwd() / config.base_dir, found, digests, image)
 
     def publication(self) -> Publication:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from kaptain_kfp.exceptions import ImageBuildException, StoreError
+from kaptain_kfp.exceptions import ConfigurationError, ImageBuildException, StoreError
 from kaptain_kfp.image import sources
 from kaptain_kfp.image.checksum import content_checksum
+from kaptain_kfp.image.layers.helpers import helpers_digest
 from kaptain_kfp.image.oci import Family, Platform
 from kaptain_kfp.image.published import PublishedImages
 from kaptain_kfp.image.publisher import Publisher
@@ -195,6 +196,20 @@ def test_a_requirement_that_does_not_exist_leaves_the_tag(images: Publisher, mod
     with pytest.raises(ImageBuildException, match="nowhere-to-be-found"):
         images.build(model.spec(), model.store, lambda _: None)
     assert images.find(spec.image) is not None
+
+
+def test_a_step_of_another_release_builds_nothing(
+    images: Publisher, model: Model, client: RegistryClient
+) -> None:
+    asked = model.spec()
+    other = asked.image.model_copy(update={"helpers": "those of another release"})
+    with pytest.raises(ConfigurationError, match="helpers of another release") as caught:
+        images.build(asked.model_copy(update={"image": other}), model.store, print)
+    assert "kaptain setup component-image" in str(caught.value.hint)
+    assert images.find(asked.image) is None
+    same = asked.image.model_copy(update={"helpers": helpers_digest()})
+    assert images.build(asked.model_copy(update={"image": same}), model.store, print).built
+    assert not images.build(asked.model_copy(update={"image": other}), model.store, print).built
 
 
 def test_sources_that_are_gone(images: Publisher, model: Model) -> None:
