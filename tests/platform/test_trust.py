@@ -64,23 +64,24 @@ def test_another_authority_is_not(server: S3Server) -> None:
             buckets(server, other)
 
 
+@pytest.fixture
+def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An authority that the process trusts, and that isn't the store's."""
+    path = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(path))
+    return path
+
+
 def test_a_python_that_has_no_files_in_memory(
-    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: S3Server, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = tmp_path / "other.pem"
-    trustme.CA().cert_pem.write_to_path(other)
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(other))
     monkeypatch.delattr(os, "memfd_create", raising=False)
     assert buckets(server) == ["models"]
     assert file_of(server).startswith(tempfile.gettempdir())
 
 
-def test_beside_that_of_the_process(
-    server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = tmp_path / "other.pem"
-    trustme.CA().cert_pem.write_to_path(other)
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(other))
+def test_beside_that_of_the_process(server: S3Server, other: Path) -> None:
     assert buckets(server) == ["models"]
     assert trusted(server) == {*certificates(other.read_text()), *certificates(PEM)}
 

@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 
+from kaptain_kfp.image.layers.config import identity_labels
 from kaptain_kfp.image.layers.tar import Layer, LayerPlan, write_layer
+from kaptain_kfp.specs import ModelIdentity
+
+LABELS = identity_labels(
+    ModelIdentity(
+        id="dev/mnist",
+        name="mnist",
+        description="",
+        version="0.0.1",
+        framework="sklearn",
+        framework_version="1.5.0",
+    )
+)
 
 
 @dataclass(frozen=True)

@@ -10,26 +10,17 @@ from kaptain_kfp.image.layers.config import (
     ImageFacts,
     creation_time,
     environment_of,
-    identity_labels,
     image_config,
 )
 from kaptain_kfp.image.layers.tar import Layer
 from kaptain_kfp.image.oci import Descriptor
-from kaptain_kfp.specs import ModelIdentity
+
+from .conftest import LABELS
 
 FACTS = ImageFacts(
     main_file="src/train.py",
     checksum="0" * 32,
-    labels=identity_labels(
-        ModelIdentity(
-            id="dev/mnist",
-            name="mnist",
-            description="",
-            version="0.0.1",
-            framework="sklearn",
-            framework_version="1.5.0",
-        )
-    ),
+    labels=LABELS,
     base_name="python:3.11-slim",
     base_digest=f"sha256:{'b' * 64}",
 )

@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 
 from kaptain_kfp.image.layers.code import code_layer
-from kaptain_kfp.image.layers.config import ImageFacts, creation_time, identity_labels, image_config
+from kaptain_kfp.image.layers.config import ImageFacts, creation_time, image_config
 from kaptain_kfp.image.layers.helpers import helpers_layer
 from kaptain_kfp.image.layers.packages import requirements_layer
 from kaptain_kfp.image.layers.packing import Compression
 from kaptain_kfp.image.layers.tar import Layer, LayerEntry, LayerPlan, write_layer
 from kaptain_kfp.image.oci import Descriptor, Family, Manifest, canonical_json, sha256_digest
 from kaptain_kfp.image.sources import collect
-from kaptain_kfp.specs import ModelIdentity
 
 from ...needs import need_programs
+from .conftest import LABELS
 
 BASE_LAYER = LayerPlan(
     "base",
@@ -50,16 +50,7 @@ BASE_CONFIG = {
 FACTS = ImageFacts(
     main_file="train.py",
     checksum="c" * 32,
-    labels=identity_labels(
-        ModelIdentity(
-            id="dev/mnist",
-            name="mnist",
-            description="",
-            version="0.0.1",
-            framework="sklearn",
-            framework_version="1.5.0",
-        )
-    ),
+    labels=LABELS,
     base_name="base:1",
     base_digest=f"sha256:{'b' * 64}",
 )

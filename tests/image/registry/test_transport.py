@@ -171,6 +171,19 @@ def test_no_password_goes_to_a_token_server_in_plain_text(stack: ExitStack) -> N
     assert "secret" not in str(caught.value)
 
 
+def upload(sessions: Sessions, registry: Site) -> None:
+    """Sends a small blob."""
+    session = sessions.of(image_reference(f"{registry.url.partition('://')[2]}/a:1"))
+    Upload(
+        *(session, "a", frozenset({"repository:a:pull,push"}), Task("r", "a", "push")),
+        digest=sha256_digest(b"x"),
+        size=1,
+        source=bytes_source(b"x"),
+        part_bytes=10,
+        progress=lambda _: None,
+    ).run()
+
+
 def test_an_upload_elsewhere_gets_no_credentials(stack: ExitStack) -> None:
     storage = Site(lambda _: (201, {}, b"")).serve(stack)
 
@@ -181,16 +194,8 @@ def test_an_upload_elsewhere_gets_no_credentials(stack: ExitStack) -> None:
 
     registry = Site(answer)
     registry.serve(stack)
-    ref = image_reference(f"{registry.url.removeprefix('http://')}/a:1")
     sessions = Sessions(credentials(registry), ca={}, insecure_hosts=(), patience=QUICK)
-    Upload(
-        *(sessions.of(ref), "a", frozenset({"repository:a:pull,push"}), Task("r", "a", "push")),
-        digest=sha256_digest(b"x"),
-        size=1,
-        source=bytes_source(b"x"),
-        part_bytes=10,
-        progress=lambda _: None,
-    ).run()
+    upload(sessions, registry)
     sessions.close()
     assert [(m, "authorization" in headers) for m, _, headers in storage.asked] == [("PUT", False)]
 
@@ -208,16 +213,8 @@ def test_no_layer_is_sent_in_plain_text(stack: ExitStack) -> None:
         patience=QUICK,
     )
     stack.callback(sessions.close)
-    ref = image_reference(f"{host}/a:1")
     with pytest.raises(RegistryError, match="in plain text") as caught:
-        Upload(
-            *(sessions.of(ref), "a", frozenset({"repository:a:pull,push"}), Task("r", "a", "push")),
-            digest=sha256_digest(b"x"),
-            size=1,
-            source=bytes_source(b"x"),
-            part_bytes=10,
-            progress=lambda _: None,
-        ).run()
+        upload(sessions, registry)
     assert caught.value.reason == "UnsafeLocation"
     assert "hush" not in str(caught.value)
     assert storage.asked == []
