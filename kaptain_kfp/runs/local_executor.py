@@ -30,26 +30,35 @@ from .launcher import HOME_VARIABLE, NAMESPACE_VARIABLE
 from .local_output import ReadableOutput, without_colour
 from .local_spec import STEP_PROGRAM, KubeflowRun, with_own_components
 
-__all__ = ["main", "skip_client_of_kfp"]
+__all__ = ["main", "skip_client_of_kfp", "step_was_killed", "write_step_program"]
 
 _LAST_WORDS_SECONDS = 1.0
 _AS_IN_A_STEP = "_KFP_RUNTIME"
 
 _KILLED = 137
-_BEGAN = ".began"
+_STEP_FAILED = "Inner task failed"
+"""What `kfp.local` says where a step ended with another code than 0."""
+
+_BEGAN, _WELL, _FAILED = ".began", ".well", ".failed"
 _START_STEP = f"""#!/bin/sh
 export {TASK_VARIABLE}="$1" {DAG_VARIABLE}="$2"
 shift 2
-: > "$0.$$"{_BEGAN}
+true > "$0.$$"{_BEGAN} || {{ mv "$0"{_WELL} "$0"{_FAILED}; exit 1; }}
 "$@"
 code=$?
 case $code in
-  137|143) ;;
-  *) rm -f "$0.$$"{_BEGAN} ;;
+  137|143) exit $code ;;
+  0) ;;
+  *) mv "$0"{_WELL} "$0"{_FAILED} 2> /dev/null ;;
 esac
+rm -f "$0.$$"{_BEGAN}
 exit $code
 """
-"""What is left of a step that didn't come to its own end (SIGKILL, SIGTERM) is its file."""
+"""Tells steps that came to their own end from those that were killed (SIGKILL, SIGTERM).
+
+Of one that was killed its file is left, where it had one already; one that failed by itself says so
+by giving another file its name, which takes no space on a disk that is full.
+"""
 
 
 def main() -> int:
@@ -65,16 +74,45 @@ def main() -> int:
     os.environ["TMPDIR"] = str(scratch)
     try:
         _use_wrapped_interpreter(scratch)
-        _write_program(scratch / STEP_PROGRAM, _START_STEP)
+        write_step_program(scratch)
         parameters = run["spec"].get("parameters", {})
-        code = _execute(_prepared(run), parameters, folder / "artifacts")
+        error = _execute(_prepared(run), parameters, folder / "artifacts")
+        if error is None:
+            return 0
         # In a Kubeflow a step that is killed has failed.
-        if code and any(scratch.glob(f"*{_BEGAN}")) and "kubeflow" not in run["spec"]:
+        if "kubeflow" not in run["spec"] and step_was_killed(scratch, error):
             print("A step was killed; the run is executed again.", file=sys.stderr, flush=True)
             return _KILLED
-        return code
+        return 1
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_step_program(scratch: Path) -> Path:
+    """Writes what every step is started by, and returns it.
+
+    Args:
+        scratch: The folder where steps leave what they have to tell.
+    """
+    program = scratch / STEP_PROGRAM
+    _write_program(program, _START_STEP)
+    Path(f"{program}{_WELL}").touch()
+    return program
+
+
+def step_was_killed(scratch: Path, error: str) -> bool:
+    """Tells whether a pipeline failed by a step that didn't come to its own end.
+
+    It may have been killed before it could do anything, or after it had succeeded: so it counts as
+    killed unless a step said that it failed.
+
+    Args:
+        scratch: The folder of `write_step_program`.
+        error: What `kfp.local` says.
+    """
+    if any(scratch.glob(f"*{_BEGAN}")):
+        return True
+    return _STEP_FAILED in error and not Path(f"{scratch / STEP_PROGRAM}{_FAILED}").exists()
 
 
 def _prepared(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +139,8 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _execute(pipeline: Mapping[str, Any], parameters: Mapping[str, Any], root: Path) -> int:
+def _execute(pipeline: Mapping[str, Any], parameters: Mapping[str, Any], root: Path) -> str | None:
+    """Runs a pipeline; returns why it failed, None where it didn't."""
     skip_client_of_kfp()
     from kfp import local
     from kfp.components import load_component_from_text
@@ -119,9 +158,10 @@ def _execute(pipeline: Mapping[str, Any], parameters: Mapping[str, Any], root: P
     try:
         component(**parameters)
     except RuntimeError as error:
-        print(f"error: {without_colour(str(error))}", file=sys.stderr, flush=True)
-        return 1
-    return 0
+        told = without_colour(str(error))
+        print(f"error: {told}", file=sys.stderr, flush=True)
+        return told
+    return None
 
 
 def skip_client_of_kfp() -> None:
